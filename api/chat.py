@@ -1,0 +1,361 @@
+"""The web chat: sessions, messages, files and the live stream of one visitor."""
+
+import hashlib
+import secrets
+import uuid
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Form, Header, Request, UploadFile
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from pydantic import BaseModel, Field, model_validator
+
+import templates
+from api.pages import language_of, static
+from api.services import Services, Tx, Use
+from bot.inbound import File, Inbound, Location
+from desk import attachments, conversations
+from desk.conversations import Channel, Conversation, Direction, RecordLine
+from desk.errors import BadCursor, EmptyMessage, UnknownSession
+
+router = APIRouter(prefix="/api/v1/chat", tags=["chat"])
+pages = APIRouter(include_in_schema=False)
+COOKIE: Final = "greenline_chat"
+KEPT: Final = 90 * 24 * 3600  # seconds a browser remembers its conversation
+LONGEST: Final = 20_000  # characters of one message
+
+
+class SessionRequest(BaseModel):
+    """A visitor begins or resumes."""
+
+    language: str | None = Field(default=None, pattern="^(zh_CN|en)$")
+
+
+class ConversationView(BaseModel):
+    """The state of a conversation as its customer sees it."""
+
+    id: int
+    language: str
+    handler: str
+
+
+class Session(BaseModel):
+    """The key to one conversation."""
+
+    token: str
+    conversation: ConversationView
+
+
+class Place(BaseModel):
+    """WGS-84 degrees."""
+
+    latitude: float = Field(ge=-90, le=90)
+    longitude: float = Field(ge=-180, le=180)
+
+
+class NewMessage(BaseModel):
+    """One message from the customer; at least one of text, choice, attachments, location."""
+
+    client_id: str = Field(min_length=1, max_length=64, pattern=r"^[\w.:-]+$")
+    text: str = Field(default="", max_length=LONGEST)
+    choice: str | None = Field(default=None, min_length=1, max_length=200)
+    attachments: list[str] = Field(default=[], max_length=10)
+    location: Place | None = None
+
+    @model_validator(mode="after")
+    def _storable(self) -> "NewMessage":
+        if "\x00" in self.text or "\x00" in (self.choice or ""):
+            raise ValueError("NUL characters cannot be stored")
+        return self
+
+
+class ChoiceView(BaseModel):
+    """A button: send its id back as `choice`."""
+
+    id: str
+    label: str
+
+
+class SourceView(BaseModel):
+    """Where an answer stands in the guide."""
+
+    entry: str
+    version: int
+    title: str
+    document: str
+    article: str
+
+
+class FileView(BaseModel):
+    """A file of this conversation."""
+
+    id: str | None
+    name: str
+    media_type: str
+    size: int
+    url: str | None
+
+
+class MessageView(BaseModel):
+    """One line of the conversation."""
+
+    id: int
+    direction: Direction
+    client_id: str | None = None
+    by: str
+    text: str
+    choice: str | None = None
+    choices: list[ChoiceView] = []
+    sources: list[SourceView] = []
+    attachments: list[FileView] = []
+    location: Place | None = None
+    at: datetime
+
+
+class Messages(BaseModel):
+    """Lines, oldest first."""
+
+    messages: list[MessageView]
+    conversation: ConversationView
+
+
+def digest(token: str) -> str:
+    """What is stored of a session token."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def view(line: RecordLine) -> MessageView:
+    """A record line for its customer."""
+    body = line.body
+    client = line.external_id.partition(":")[2] if line.direction == Direction.IN and line.external_id else None
+    files = [
+        FileView(
+            **{k: f[k] for k in ("id", "name", "media_type", "size")},
+            url=f"/api/v1/chat/attachments/{f['id']}" if f["id"] else None,
+        )
+        for f in body.get("attachments", [])
+    ]
+    return MessageView(
+        id=line.id or 0,
+        direction=line.direction,
+        client_id=client,
+        by=line.by,
+        text=line.text,
+        choice=body.get("choice"),
+        choices=body.get("choices", []),
+        sources=body.get("sources", []),
+        attachments=files,
+        location=body.get("location"),
+        at=line.at,
+    )
+
+
+def shown(conversation: Conversation) -> ConversationView:
+    """A conversation for its customer."""
+    return ConversationView(id=conversation.id or 0, language=conversation.language, handler=conversation.handler)
+
+
+async def _token(request: Request, authorization: Annotated[str | None, Header()] = None) -> str:
+    scheme, _, token = (authorization or "").partition(" ")
+    token = token.strip() if scheme.lower() == "bearer" else request.cookies.get(COOKIE, "")
+    if not token:
+        raise UnknownSession()
+    return token
+
+
+Token = Annotated[str, Depends(_token)]
+
+
+async def _conversation(token: Token, use: Use) -> Conversation:
+    async with use.store.transaction() as db:
+        found = await conversations.find(db, Channel.WEB, digest(token))
+    if found is None:
+        raise UnknownSession()
+    return found
+
+
+Current = Annotated[Conversation, Depends(_conversation)]
+
+
+def _remember(response: Response, request: Request, token: str) -> None:
+    secure = request.url.scheme == "https"
+    # an embedded chat lives in a foreign page, where browsers send only cookies marked so
+    response.set_cookie(COOKIE, token, max_age=KEPT, httponly=True, secure=secure, samesite="none" if secure else "lax")
+
+
+async def _begin(use: Services, request: Request, language: str) -> tuple[str, Conversation]:
+    token = request.cookies.get(COOKIE, "")
+    if token:
+        async with use.store.transaction() as db:
+            found = await conversations.find(db, Channel.WEB, digest(token))
+        if found:
+            return token, found
+    token = secrets.token_urlsafe(32)
+    return token, await use.assistant.greet(Channel.WEB, digest(token), language=language)
+
+
+@router.post("/sessions", status_code=201)
+async def begin(request: Request, response: Response, use: Use, wanted: SessionRequest | None = None) -> Session:
+    """Begin a conversation, or resume the one whose cookie came with the request."""
+    language = (wanted.language if wanted else None) or language_of(request)
+    token, conversation = await _begin(use, request, language)
+    _remember(response, request, token)
+    return Session(token=token, conversation=shown(conversation))
+
+
+@router.post("/messages")
+async def send(message: NewMessage, token: Token, current: Current, use: Use) -> Messages:
+    """Send a message and get the replies. Repeating a `client_id` changes nothing and gives the first result."""
+    files: list[File] = []
+    if message.attachments:
+        async with use.store.transaction() as db:
+            for number in message.attachments:
+                kept = await attachments.of_conversation(db, number, current.id or 0)
+                files.append(File(kept.name, kept.media_type, kept.size, id=kept.id))
+    place = message.location
+    inbound = Inbound(
+        Channel.WEB,
+        f"{current.id}:{message.client_id}",
+        digest(token),
+        text=message.text,
+        choice=message.choice,
+        files=tuple(files),
+        location=Location(place.latitude, place.longitude) if place else None,
+    )
+    received = await use.assistant.receive(inbound)
+    if received is None:
+        raise EmptyMessage()
+    return Messages(
+        messages=[view(line) for line in (received.line, *received.replies)],
+        conversation=shown(received.conversation),
+    )
+
+
+@router.get("/messages")
+async def history(current: Current, db: Tx, after: int = 0, limit: int = 200) -> Messages:
+    """The lines behind `after`, at most 200, oldest first."""
+    if after < 0 or after > 2**62:
+        raise BadCursor(after=after)
+    lines = await conversations.lines(db, current.id or 0, after=after, limit=max(1, min(limit, 200)))
+    return Messages(messages=[view(line) for line in lines], conversation=shown(current))
+
+
+@router.get("/events", response_class=EventSourceResponse)
+async def stream(
+    current: Current,
+    use: Use,
+    last_event_id: Annotated[str | None, Header()] = None,
+    after: int | None = None,
+) -> AsyncIterator[ServerSentEvent]:
+    """New lines as they are written; resumes behind Last-Event-ID (or `after`) without loss."""
+    known = last_event_id or (str(after) if after is not None else "0")
+    if not known.isdecimal() or int(known) > 2**62:
+        raise BadCursor(after=known)
+    last, state = int(known), shown(current)
+    async for rung in use.bell.rings(f"conversation:{current.id}", patience=15):
+        async with use.store.transaction() as db:
+            lines = await conversations.lines(db, current.id or 0, after=last)
+            now = shown(await db.get_one(Conversation, current.id))
+        for line in lines:
+            last = line.id or last
+            yield ServerSentEvent(id=str(last), event="message", data=view(line).model_dump(mode="json"))
+        if now != state:
+            state = now
+            yield ServerSentEvent(event="conversation", data=now.model_dump(mode="json"))
+        if not rung and not lines:
+            yield ServerSentEvent(comment="still here")
+
+
+@router.post("/attachments", status_code=201)
+async def upload(file: UploadFile, current: Current, use: Use, db: Tx) -> FileView:
+    """Store a file of at most 20 MB, to be named in a message."""
+    content = await file.read(attachments.LARGEST + 1)
+    kept = await attachments.keep(
+        db,
+        use.storage,
+        current.id or 0,
+        name=file.filename or "file",
+        media_type=file.content_type or "application/octet-stream",
+        content=content,
+        at=use.clock.now(),
+    )
+    return FileView(
+        id=kept.id,
+        name=kept.name,
+        media_type=kept.media_type,
+        size=kept.size,
+        url=f"/api/v1/chat/attachments/{kept.id}",
+    )
+
+
+@router.get("/attachments/{number}")
+async def download(number: str, current: Current, use: Use, db: Tx) -> Response:
+    """A file of this conversation."""
+    kept = await attachments.of_conversation(db, number, current.id or 0)
+    shown_inline = kept.media_type in ("image/png", "image/jpeg", "image/webp", "image/gif")
+    # anything but a picture is saved, never run in our origin
+    headers = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"}
+    if not shown_inline:
+        headers["Content-Disposition"] = "attachment"
+    media = kept.media_type if shown_inline else "application/octet-stream"
+    return Response(await use.storage.get(kept.id), media_type=media, headers=headers)
+
+
+# -- the page ---------------------------------------------------------------------------------------------------------
+
+
+@pages.get("/")
+async def home() -> Response:
+    """The customer chat is the front door."""
+    return RedirectResponse("/chat")
+
+
+@pages.get("/chat")
+async def page(request: Request, use: Use) -> Response:
+    """The chat page with the conversation so far; it works before and without its script."""
+    wanted = request.query_params.get("lang")
+    language = language_of(request)
+    lines: list[MessageView] = []
+    token = request.cookies.get(COOKIE, "")
+    if token:
+        async with use.store.transaction() as db:
+            found = await conversations.find(db, Channel.WEB, digest(token))
+            if found:
+                lines = [view(line) for line in await conversations.lines(db, found.id or 0)]
+    facts: dict[str, Any] = {
+        "session_lines": [line.model_dump(mode="json") for line in lines],
+        "embedded": request.query_params.get("embed") == "1",
+        "static": static,
+    }
+    response = HTMLResponse(templates.page("chat", language, **facts))
+    if wanted in templates.LANGUAGES:
+        response.set_cookie("lang", language, max_age=KEPT, samesite="lax")
+    return response
+
+
+@pages.post("/chat")
+async def post(
+    request: Request,
+    use: Use,
+    text: Annotated[str, Form(max_length=LONGEST)] = "",
+    choice: Annotated[str | None, Form()] = None,
+) -> Response:
+    """The form of the page, for browsers where the script has not arrived."""
+    token, conversation = await _begin(use, request, language_of(request))
+    if text.strip() or choice:
+        inbound = Inbound(
+            Channel.WEB,
+            f"{conversation.id}:form-{uuid.uuid4().hex}",
+            digest(token),
+            text="" if choice else text.replace("\x00", ""),
+            choice=choice,
+        )
+        await use.assistant.receive(inbound)
+    query = f"?{request.url.query}" if request.url.query else ""
+    response = RedirectResponse(f"/chat{query}#end", status_code=303)
+    _remember(response, request, token)
+    if choice and choice.startswith("lang:") and choice[5:] in templates.LANGUAGES:
+        response.set_cookie("lang", choice[5:], max_age=KEPT, samesite="lax")
+    return response

@@ -1,0 +1,87 @@
+"""Errors as application/problem+json for programs and as a page for people."""
+
+import logging
+import uuid
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse, Response
+from starlette.exceptions import HTTPException
+
+import templates
+from api.pages import language_of, static
+from desk import errors
+from desk.errors import DeskError
+
+log = logging.getLogger("greenline.api")
+STATUS: Final = {
+    errors.UnknownSession: 401,
+    errors.WrongSecret: 401,
+    errors.BodyTooLarge: 413,
+    errors.UnsupportedFile: 415,
+    errors.TooManyRequests: 429,
+    errors.NotFound: 404,
+    errors.NotAllowed: 403,
+    errors.Conflict: 409,
+    errors.Invalid: 422,
+    errors.Unavailable: 503,
+    errors.Unexpected: 500,
+}
+
+
+def status(error: DeskError) -> int:
+    """HTTP status of an error: its own, or that of the nearest kind."""
+    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+
+
+def problem(request: Request, error: DeskError) -> Response:
+    """The answer for an error, as the caller prefers it."""
+    language = language_of(request)
+    names = [kind.__name__ for kind in type(error).__mro__]
+    title, detail = templates.error_words(names, language, **error.facts)
+    code = status(error)
+    headers = {"Retry-After": str(error.facts["retry_after"])} if "retry_after" in error.facts else {}
+    wants_page = "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/api/")
+    if wants_page:
+        page = templates.page("error", language, status=code, title=title, detail=detail, static=static)
+        return HTMLResponse(page, status_code=code, headers=headers)
+    content: dict[str, Any] = {
+        "type": f"urn:greenline:{error.code}",
+        "code": error.code,
+        "title": title,
+        "detail": detail,
+        "status": code,
+    }
+    if "problems" in error.facts:
+        content["problems"] = [{"where": where, "what": what} for where, what in error.facts["problems"]]
+    return JSONResponse(content, status_code=code, headers=headers, media_type="application/problem+json")
+
+
+def install(app: FastAPI) -> None:
+    """Answer every failure of the application in this form."""
+
+    @app.exception_handler(DeskError)
+    async def _desk(request: Request, error: DeskError) -> Response:
+        return problem(request, error)
+
+    @app.exception_handler(RequestValidationError)
+    async def _shape(request: Request, error: RequestValidationError) -> Response:
+        found = [(".".join(str(part) for part in e["loc"]), e["msg"]) for e in error.errors()]
+        return problem(request, errors.BadInput(problems=found))
+
+    @app.exception_handler(HTTPException)
+    async def _http(request: Request, error: HTTPException) -> Response:
+        if error.status_code == 404:
+            return problem(request, errors.UnknownPage())
+        if error.status_code < 500:
+            answer = problem(request, errors.BadInput(problems=[("request", str(error.detail))]))
+            answer.status_code = error.status_code
+            return answer
+        return problem(request, errors.Unavailable())
+
+    @app.exception_handler(Exception)
+    async def _unexpected(request: Request, error: Exception) -> Response:
+        reference = uuid.uuid4().hex[:8]
+        log.error("request failed", exc_info=error, extra={"reference": reference, "path": request.url.path})
+        return problem(request, errors.Unexpected(reference=reference))

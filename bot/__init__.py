@@ -1,0 +1,1 @@
+"""The assistant: understands a message, runs the dialogue, speaks on a channel."""

@@ -1,0 +1,291 @@
+"""The assistant: one inbound message in, its replies stored, all in one transaction."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+import templates
+from bot import dialogue
+from bot.dialogue import Alarm, Heard, Left, Outcome, Scene
+from bot.inbound import Inbound
+from bot.mind import Mind
+from desk import conversations, deliveries, events, jobs
+from desk.clock import Clock
+from desk.conversations import Address, Channel, Conversation, Direction, Handler, RecordLine
+from desk.errors import DeskError, EmptyMessage
+from desk.store import Store
+from knowledge import checklists
+from knowledge import text as words
+from knowledge.intents import Intent, Reading
+from templates import Reply
+
+SAME_TAP: Final = timedelta(seconds=3)  # a second tap on the same button within this time is a slip of the finger
+ALBUM_PAUSE: Final = timedelta(seconds=2)  # how long to wait for further pictures of an album
+TOPICS: Final[dict[str, tuple[str, ...]]] = {
+    "apply": ("g02", "g05", "g10", "g11", "g14"),
+    "service": ("m09", "m11", "f04", "z01", "c06"),
+}
+
+
+@dataclass(frozen=True)
+class Received:
+    """What became of one inbound: its line in the contact record and the replies to it."""
+
+    conversation: Conversation
+    line: RecordLine
+    replies: list[RecordLine]
+    repeated: bool = False
+
+
+class Assistant:
+    """Understands messages and answers them, the same on every channel."""
+
+    def __init__(self, store: Store, mind: Mind, clock: Clock, *, language: str) -> None:
+        self._store, self._mind, self._clock, self._language = store, mind, clock, language
+
+    async def receive(self, inbound: Inbound) -> Received | None:
+        """Handle one message in one transaction: record, decide, store replies, commit.
+
+        A repeated external id changes nothing and returns the first result. None = there was nothing to answer.
+        Raises EmptyMessage, GuideLoading, DatabaseDown.
+        """
+        if not (
+            inbound.text.strip() or inbound.choice or inbound.files or inbound.location or inbound.back or inbound.gone
+        ):
+            raise EmptyMessage()
+        at = self._clock.now()
+        async with self._store.transaction() as db:
+            if known := await conversations.seen(db, inbound.channel, inbound.external_id):
+                return await self._before(db, known)
+            language = inbound.language or self._language
+            conversation, address = await conversations.open_at(
+                db, inbound.channel, inbound.address, name=inbound.name, language=language, at=at
+            )
+            # the same message may have been handled while we waited for the lock
+            if known := await conversations.seen(db, inbound.channel, inbound.external_id):
+                return await self._before(db, known)
+            if inbound.gone:
+                await conversations.mark_unreachable(db, address, cause="blocked", at=at)
+                return None
+            await conversations.mark_reachable(db, address, at=at)
+            if inbound.back:
+                return None
+            line = await self._record(db, conversation, inbound, at)
+            conversation.last_inbound_at = at
+            replies: list[RecordLine] = []
+            if conversation.handler == Handler.BOT:
+                replies = await self._answer(db, conversation, address, inbound, line, at)
+            db.add(conversation)
+            return Received(conversation, line, replies)
+
+    async def greet(self, channel: Channel, address: str, *, language: str) -> Conversation:
+        """The conversation at this address; a new one begins with the greeting."""
+        at = self._clock.now()
+        async with self._store.transaction() as db:
+            conversation, place = await conversations.open_at(db, channel, address, name="", language=language, at=at)
+            assert conversation.id is not None
+            if not await conversations.lines(db, conversation.id, limit=1):
+                await self._say(db, conversation, place, [dialogue.greeting(conversation.language)], None, at)
+            return conversation
+
+    async def finish_album(self, conversation_id: int, album: str) -> None:
+        """Answer a whole album once its last picture has had time to arrive. Repeating it changes nothing."""
+        at = self._clock.now()
+        async with self._store.transaction() as db:
+            conversation = await db.get_one(Conversation, conversation_id, with_for_update=True)
+            waiting = conversation.state.get("album")
+            if not waiting or waiting["id"] != album:
+                return
+            address = await db.get_one(Address, conversation.address_id)
+            conversation.state = {k: v for k, v in conversation.state.items() if k != "album"}
+            if conversation.handler == Handler.BOT:
+                scene = self._scene(conversation, waiting["line"])
+                outcome = dialogue.album(scene, count=waiting["count"])
+                await self._carry_out(db, conversation, address, outcome, waiting["line"], at)
+            db.add(conversation)
+
+    async def apologise(self, inbound: Inbound, error: DeskError) -> None:
+        """Tell the customer that their message could not be handled, with the error's words; the message is kept."""
+        at = self._clock.now()
+        async with self._store.transaction() as db:
+            if await conversations.seen(db, inbound.channel, inbound.external_id):
+                return
+            language = inbound.language or self._language
+            conversation, address = await conversations.open_at(
+                db, inbound.channel, inbound.address, name=inbound.name, language=language, at=at
+            )
+            line = await self._record(db, conversation, inbound, at)
+            title, advice = templates.error_words(
+                [c.__name__ for c in type(error).__mro__], conversation.language, **error.facts
+            )
+            reply = Reply("error", {"title": title, "advice": advice}, (dialogue.KEEP, dialogue.MENU))
+            conversation.state = {**conversation.state, "offered": line.id}
+            db.add(conversation)
+            await self._say(db, conversation, address, [reply], line.id, at)
+
+    async def _before(self, db: AsyncSession, line: RecordLine) -> Received:
+        assert line.id is not None
+        conversation = await db.get_one(Conversation, line.conversation_id)
+        return Received(conversation, line, await conversations.replies_to(db, line.id), repeated=True)
+
+    async def _record(self, db: AsyncSession, conversation: Conversation, inbound: Inbound, at: datetime) -> RecordLine:
+        line = RecordLine(
+            conversation_id=conversation.id or 0,
+            channel=inbound.channel,
+            direction=Direction.IN,
+            external_id=inbound.external_id,
+            by="customer",
+            text=inbound.text,
+            body=inbound.body(),
+            at=at,
+        )
+        await conversations.write(db, line)
+        if any(file.remote for file in inbound.files):
+            await jobs.defer(db, "fetch_files", line=line.id)
+        return line
+
+    async def _answer(
+        self,
+        db: AsyncSession,
+        conversation: Conversation,
+        address: Address,
+        inbound: Inbound,
+        line: RecordLine,
+        at: datetime,
+    ) -> list[RecordLine]:
+        assert line.id is not None
+        if self._slipped(conversation, inbound, at):
+            return []
+        if inbound.album:
+            await self._gather(db, conversation, inbound, line.id, at)
+            return []
+        heard = await self._hear(inbound)
+        self._follow_language(conversation, inbound)
+        outcome = dialogue.step(self._scene(conversation, line.id), inbound, heard)
+        line.body = {**line.body, "understood": _understood(heard)}
+        db.add(line)
+        return await self._carry_out(db, conversation, address, outcome, line.id, at)
+
+    async def _hear(self, inbound: Inbound) -> Heard:
+        if inbound.choice is not None or not inbound.text.strip() or inbound.text.startswith("/"):
+            return Heard(Reading(Intent.SMALLTALK, 1.0, False), None)
+        return await self._mind.hear(inbound.text)
+
+    def _follow_language(self, conversation: Conversation, inbound: Inbound) -> None:
+        """Answer in the language of the message until the customer fixes one."""
+        if conversation.state.get("language_fixed") or not inbound.text or inbound.text.startswith("/"):
+            return
+        clean = words.clean(inbound.text)
+        if words.has_han(clean) and not words.mostly_latin(clean):
+            conversation.language = "zh_CN"
+        elif len(words.bare(clean).split()) >= 3 and not self._mind.guide.index.decoder.is_pinyin(words.bare(clean)):
+            conversation.language = "en"
+
+    def _slipped(self, conversation: Conversation, inbound: Inbound, at: datetime) -> bool:
+        """Whether this is the same button tapped twice in a row."""
+        tap = [inbound.tapped, inbound.choice] if inbound.tapped and inbound.choice else None
+        last = conversation.state.get("tap")
+        conversation.state = {**conversation.state, "tap": [*tap, at.isoformat()] if tap else None}
+        return bool(tap and last and last[:2] == tap and at - datetime.fromisoformat(last[2]) < SAME_TAP)
+
+    async def _gather(
+        self, db: AsyncSession, conversation: Conversation, inbound: Inbound, line: int, at: datetime
+    ) -> None:
+        waiting = conversation.state.get("album")
+        if waiting and waiting["id"] == inbound.album:
+            waiting = {**waiting, "count": waiting["count"] + len(inbound.files)}
+        else:
+            waiting = {"id": inbound.album, "count": len(inbound.files), "line": line}
+            await jobs.defer(db, "finish_album", at=at + ALBUM_PAUSE, conversation=conversation.id, album=inbound.album)
+        conversation.state = {**conversation.state, "album": waiting}
+
+    def _scene(self, conversation: Conversation, line: int) -> Scene:
+        guide = self._mind.guide
+        return Scene(
+            language=conversation.language,
+            flow=conversation.state.get("flow") or {},
+            offered=conversation.state.get("offered"),
+            line=line,
+            entry=guide.entry,
+            checklists=checklists.load(),
+            topics=lambda name: [e for key in TOPICS.get(name, ()) if (e := guide.entry(key))],
+        )
+
+    async def _carry_out(
+        self,
+        db: AsyncSession,
+        conversation: Conversation,
+        address: Address,
+        outcome: Outcome,
+        line: int,
+        at: datetime,
+    ) -> list[RecordLine]:
+        if outcome.language:
+            conversation.language = outcome.language
+        conversation.state = {
+            **conversation.state,
+            "flow": dict(outcome.flow),
+            "offered": outcome.offered,
+            "language_fixed": bool(outcome.language or conversation.state.get("language_fixed")),
+        }
+        subject = f"conversation:{conversation.id}"
+        for effect in outcome.effects:
+            match effect:
+                case Left():
+                    await events.record(
+                        db,
+                        "message.left",
+                        subject,
+                        by="customer",
+                        at=at,
+                        line=effect.line,
+                        about=effect.about,
+                    )
+                case Alarm():
+                    await events.record(db, "danger.reported", subject, by="customer", at=at, line=effect.line)
+        return await self._say(db, conversation, address, outcome.replies, line, at)
+
+    async def _say(
+        self,
+        db: AsyncSession,
+        conversation: Conversation,
+        address: Address,
+        replies: Sequence[Reply],
+        in_reply_to: int | None,
+        at: datetime,
+    ) -> list[RecordLine]:
+        said: list[RecordLine] = []
+        for reply in replies:
+            body = templates.render_reply(reply, conversation.language)
+            line = RecordLine(
+                conversation_id=conversation.id or 0,
+                channel=address.channel,
+                direction=Direction.OUT,
+                by="bot",
+                text=body.pop("text"),
+                body=body | {"in_reply_to": in_reply_to},
+                at=at,
+            )
+            await conversations.write(db, line)
+            await deliveries.enqueue(db, line, address, at=at)
+            said.append(line)
+        return said
+
+
+def _understood(heard: Heard) -> dict[str, Any]:
+    """What the record keeps about why the bot answered as it did."""
+    kept: dict[str, Any] = {
+        "intent": heard.reading.intent,
+        "certainty": heard.reading.confidence,
+        "danger": heard.reading.danger,
+    }
+    if heard.finding:
+        kept |= {
+            "decision": heard.finding.decision,
+            "confidence": heard.finding.confidence,
+            "matches": [[m.entry.key, m.entry.version, m.score] for m in heard.finding.matches],
+        }
+    return kept

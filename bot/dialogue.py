@@ -1,0 +1,318 @@
+"""The dialogue step: what is said next, given what was said. Pure: no database, no channel, no clock."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from bot.inbound import Inbound
+from knowledge.checklists import Checklists, ProjectType
+from knowledge.entries import Entry
+from knowledge.intents import Intent, Reading
+from knowledge.search import Decision, Finding
+from templates import Choice, Reply, Source
+
+LONG: Final = 400  # characters of a question that are read
+NO_FACTS: Final[dict[str, Any]] = {}
+
+MENU: Final = Choice("menu", "menu", NO_FACTS)
+PERSON: Final = Choice("person", "person", NO_FACTS)
+KEEP: Final = Choice("keep", "keep", NO_FACTS)
+CANCEL: Final = Choice("cancel", "cancel", NO_FACTS)
+CHECKLIST: Final = Choice("check", "checklist", NO_FACTS)
+
+_YES: Final = re.compile(r"^(是|有|对|嗯|好|要|包括|包含|含|yes|y|yeah|yep|有的|是的|对的)[的了啊呀吧。.!!]*$", re.I)
+_NO: Final = re.compile(r"^(不|没|无|否|木有|no|n|nope|没有|不是|不含|不包括|不要)[的有了是啊呀吧含。.!!]*$", re.I)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What the step may look at: the conversation before this message, and the guide."""
+
+    language: str
+    flow: Mapping[str, Any]  # what we are in the middle of; empty between matters
+    offered: int | None  # the inbound that `keep` would leave for staff
+    line: int  # number of this inbound in the contact record
+    entry: Callable[[str], Entry | None]
+    checklists: Checklists
+    topics: Callable[[str], list[Entry]]
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What the message seems to mean."""
+
+    reading: Reading
+    finding: Finding | None
+
+
+@dataclass(frozen=True)
+class Left:
+    """Effect: these words are left for staff, as part of the contact record."""
+
+    line: int
+    about: str
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """Effect: somebody may be in danger."""
+
+    line: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the step decided."""
+
+    replies: tuple[Reply, ...] = ()
+    flow: Mapping[str, Any] = field(default_factory=dict)
+    offered: int | None = None
+    language: str | None = None  # set = the customer fixed it
+    effects: tuple[Left | Alarm, ...] = ()
+
+
+def step(scene: Scene, inbound: Inbound, heard: Heard) -> Outcome:
+    """Decide the replies and the next state for one message."""
+    if inbound.choice is not None:
+        return _tapped(scene, inbound.choice)
+    if inbound.text.startswith("/"):
+        return _command(scene, inbound.text)
+    if heard.reading.danger:
+        return _danger(scene)
+    flow = scene.flow.get("name")
+    if flow == "message":
+        return _message(scene, inbound, heard)
+    if flow == "checklist" and (outcome := _checklist_words(scene, inbound.text)):
+        return outcome
+    if inbound.files or inbound.location:
+        name = "location_received" if inbound.location else "file_received"
+        count = max(1, len(inbound.files))
+        return Outcome((Reply(name, {"count": count}, (KEEP, MENU)),), offered=scene.line)
+    return _question(scene, inbound, heard)
+
+
+def album(scene: Scene, *, count: int) -> Outcome:
+    """The one answer to a whole album: part of a message that is being left, or an offer to leave it."""
+    if scene.flow.get("name") == "message":
+        return _left(scene, scene.line, str(scene.flow.get("about", "message")))
+    return Outcome((Reply("album_received", {"count": count}, (KEEP, MENU)),), offered=scene.line)
+
+
+def greeting(language: str) -> Reply:
+    """The first words of a conversation, with what the bot can do."""
+    return Reply("greeting", {}, _menu_choices(language))
+
+
+def _menu_choices(language: str) -> tuple[Choice, ...]:
+    other = "zh_CN" if language == "en" else "en"
+    return (
+        Choice("topics:apply", "topics_apply", NO_FACTS),
+        CHECKLIST,
+        Choice("topics:service", "topics_service", NO_FACTS),
+        PERSON,
+        Choice(f"lang:{other}", "other_language", NO_FACTS),
+    )
+
+
+# -- commands and buttons ---------------------------------------------------------------------------------------------
+
+
+def _command(scene: Scene, text: str) -> Outcome:
+    name, _, argument = text[1:].partition(" ")
+    name = name.partition("@")[0].lower()
+    match name:
+        case "start":
+            return Outcome((greeting(scene.language),))
+        case "help":
+            return Outcome((Reply("help", {}, (MENU,)),))
+        case "menu":
+            return _menu(scene)
+        case "cancel":
+            return _cancelled(scene)
+        case "lang":
+            wanted = {"en": "en", "english": "en", "zh": "zh_CN", "中文": "zh_CN"}.get(argument.strip().lower())
+            if wanted:
+                return _language(wanted)
+            choices = (Choice("lang:zh_CN", "chinese", NO_FACTS), Choice("lang:en", "english", NO_FACTS))
+            return Outcome((Reply("choose_language", {}, choices),), flow=scene.flow)
+    return Outcome((Reply("unknown_command", {"command": f"/{name}"[:40]}, (MENU,)),), flow=scene.flow)
+
+
+def _tapped(scene: Scene, choice: str) -> Outcome:
+    action, _, argument = choice.partition(":")
+    match action:
+        case "menu":
+            return _menu(scene)
+        case "cancel":
+            return _cancelled(scene)
+        case "lang" if argument in ("zh_CN", "en"):
+            return _language(argument)
+        case "topics" if argument:
+            entries = scene.topics(argument)
+            if entries:
+                choices = tuple(_entry_choice(entry, scene.language) for entry in entries)
+                return Outcome((Reply("topics", {}, (*choices, MENU)),))
+        case "ask" if argument:
+            entry = scene.entry(argument)
+            if entry:
+                return _answered(scene, entry, ())
+        case "check":
+            return _checklist(scene, argument)
+        case "person":
+            return Outcome((Reply("leave_message", {"about": "message"}, (CANCEL,)),), flow=_message_flow("message"))
+        case "keep" if scene.offered:
+            return _left(scene, scene.offered, "message")
+        case "more" if argument:
+            return Outcome((Reply("leave_message", {"about": "message"}, (CANCEL,)),), flow=_message_flow("message"))
+    return Outcome((Reply("stale_choice", {}, _menu_choices(scene.language)),))
+
+
+def _menu(scene: Scene) -> Outcome:
+    return Outcome((Reply("menu", {}, _menu_choices(scene.language)),))
+
+
+def _cancelled(scene: Scene) -> Outcome:
+    name = "cancelled" if scene.flow else "nothing_to_cancel"
+    return Outcome((Reply(name, {}, (MENU,)),))
+
+
+def _language(language: str) -> Outcome:
+    return Outcome((Reply("language_set", {}, _menu_choices(language)),), language=language)
+
+
+# -- questions to the guide -------------------------------------------------------------------------------------------
+
+
+def _question(scene: Scene, inbound: Inbound, heard: Heard) -> Outcome:
+    reading, finding = heard.reading, heard.finding
+    if finding is None:
+        return Outcome((Reply("wordless", {}, _menu_choices(scene.language)),))
+    if reading.intent == Intent.SMALLTALK:
+        return Outcome((Reply("smalltalk", {}, _menu_choices(scene.language)),))
+    if reading.intent == Intent.CANCEL:
+        return _cancelled(scene)
+    if reading.intent == Intent.HUMAN_AGENT:
+        return Outcome((Reply("leave_message", {"about": "person"}, (CANCEL,)),), flow=_message_flow("person"))
+    if reading.intent != Intent.ASK_GUIDE:
+        choices = (KEEP, Choice("person", "write_more", NO_FACTS), *_top_choice(scene, finding), MENU)
+        return Outcome((Reply(f"about_{reading.intent}", {}, choices),), offered=scene.line)
+    if finding.decision is Decision.ANSWER:
+        best, *others = finding.matches
+        return _answered(scene, best.entry, tuple(match.entry for match in others[:2]), cut=len(inbound.text) > LONG)
+    if finding.decision is Decision.CHOICES:
+        choices = tuple(_entry_choice(match.entry, scene.language) for match in finding.matches[:3])
+        keep = Choice("keep", "none_of_these", NO_FACTS)
+        return Outcome((Reply("choices", {}, (*choices, keep)),), offered=scene.line)
+    name = "silent_long" if len(inbound.text) > LONG else "silent"
+    return Outcome((Reply(name, {}, (KEEP, MENU)),), offered=scene.line)
+
+
+def _top_choice(scene: Scene, finding: Finding) -> tuple[Choice, ...]:
+    if finding.decision is Decision.ABSTAIN:
+        return ()
+    return (_entry_choice(finding.matches[0].entry, scene.language),)
+
+
+def _entry_choice(entry: Entry, language: str) -> Choice:
+    return Choice(f"ask:{entry.key}", entry.said(language).title)
+
+
+def source(entry: Entry, language: str) -> Source:
+    """The citation of an entry, pinned to its version."""
+    said = entry.said(language)
+    return Source(entry.key, entry.version, said.title, said.document, said.article)
+
+
+def _answered(scene: Scene, entry: Entry, others: tuple[Entry, ...], *, cut: bool = False) -> Outcome:
+    said = entry.said(scene.language)
+    choices = [_entry_choice(other, scene.language) for other in others]
+    project = scene.checklists.of_entry(entry.key)
+    if project:
+        name = "list_for_me" if project.conditions else "list_of_project"
+        choices.insert(0, Choice(f"check:{project.key}", name, NO_FACTS))
+    elif entry.key == "g15":
+        choices.insert(0, CHECKLIST)
+    reply = Reply(
+        "answer",
+        {"answer": said.answer.strip(), "cut": cut},
+        (*choices, Choice("keep", "not_my_question", NO_FACTS)),
+        (source(entry, scene.language),),
+    )
+    return Outcome((reply,), offered=scene.line)
+
+
+# -- checklists -------------------------------------------------------------------------------------------------------
+
+
+def _checklist(scene: Scene, argument: str) -> Outcome:
+    key, _, marks = argument.partition(":")
+    project = scene.checklists.types.get(key)
+    if project is None or set(marks) - {"y", "n"} or len(marks) > len(project.conditions):
+        choices = tuple(Choice(f"check:{t.key}", t.name.said(scene.language)) for t in scene.checklists.types.values())
+        return Outcome((Reply("checklist_type", {}, (*choices, CANCEL)),), flow={"name": "checklist"})
+    answers = [mark == "y" for mark in marks]
+    condition = project.next_question(answers)
+    if condition:
+        choices = (
+            Choice(f"check:{key}:{marks}y", "yes", NO_FACTS),
+            Choice(f"check:{key}:{marks}n", "no", NO_FACTS),
+            Choice("check", "back", NO_FACTS),
+        )
+        facts = {"question": condition.ask.said(scene.language), "project": project.name.said(scene.language)}
+        return Outcome(
+            (Reply("checklist_question", facts, choices),), flow={"name": "checklist", "at": f"{key}:{marks}"}
+        )
+    return _documents(scene, project, answers)
+
+
+def _documents(scene: Scene, project: ProjectType, answers: list[bool]) -> Outcome:
+    facts = {
+        "project": project.name.said(scene.language),
+        "documents": [words.said(scene.language) for words in project.documents(answers)],
+    }
+    entries = [entry for key in project.entries if (entry := scene.entry(key))]
+    sources = tuple(source(entry, scene.language) for entry in entries[:1])
+    choices = (Choice("check", "other_project", NO_FACTS), PERSON, MENU)
+    return Outcome((Reply("checklist_documents", facts, choices, sources),))
+
+
+def _checklist_words(scene: Scene, text: str) -> Outcome | None:
+    """Free text inside the checklist: a project type by its name, or yes and no. None = it is something else."""
+    at = scene.flow.get("at")
+    text = text.strip()
+    if at and (_YES.match(text) or _NO.match(text)):
+        return _checklist(scene, at + ("n" if _NO.match(text) else "y"))
+    if not at:
+        for project in scene.checklists.types.values():
+            if text and text.lower() in (project.name.zh, project.name.en.lower()):
+                return _checklist(scene, project.key)
+    return None
+
+
+# -- words for a person -----------------------------------------------------------------------------------------------
+
+
+def _message_flow(about: str) -> dict[str, Any]:
+    return {"name": "message", "about": about}
+
+
+def _message(scene: Scene, inbound: Inbound, heard: Heard) -> Outcome:
+    if not inbound.files and heard.reading.intent == Intent.CANCEL and len(inbound.text) <= 12:
+        return _cancelled(scene)
+    if not (inbound.text.strip() or inbound.files or inbound.location):
+        return Outcome((Reply("leave_message", {"about": "message"}, (CANCEL,)),), flow=scene.flow)
+    return _left(scene, scene.line, str(scene.flow.get("about", "message")))
+
+
+def _left(scene: Scene, line: int, about: str) -> Outcome:
+    reply = Reply("message_left", {"number": f"LY{line}"}, (Choice(f"more:{line}", "write_more", NO_FACTS), MENU))
+    return Outcome((reply,), effects=(Left(line, about),))
+
+
+def _danger(scene: Scene) -> Outcome:
+    return Outcome(
+        (Reply("danger", {}, (CANCEL,)),),
+        flow=_message_flow("danger"),
+        effects=(Alarm(scene.line), Left(scene.line, "danger")),
+    )

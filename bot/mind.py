@@ -1,0 +1,92 @@
+"""What the assistant knows: the guide that follows the database, and the intent reader."""
+
+import asyncio
+import logging
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from bot.dialogue import Heard
+from desk.clock import Clock
+from desk.errors import GuideLoading
+from desk.settings import Settings
+from desk.store import Bell, Store
+from knowledge import encoders, entries
+from knowledge import text as words
+from knowledge.encoders import Remembering
+from knowledge.intents import Reader
+from knowledge.search import Finding, Guide
+
+log = logging.getLogger("greenline.mind")
+
+
+class Mind:
+    """Loads encoders and the guide off the event loop; a changed guide is indexed beside the old one and swapped in."""
+
+    def __init__(self, store: Store, clock: Clock, settings: Settings) -> None:
+        self._store, self._clock, self._settings = store, clock, settings
+        self._guide: Guide | None = None
+        self._reader: Reader | None = None
+        self._known: list[tuple[str, int]] | None = None
+
+    @property
+    def guide(self) -> Guide:
+        """The guide as it is now. Raises GuideLoading before the first load."""
+        if self._guide is None:
+            raise GuideLoading()
+        return self._guide
+
+    @property
+    def ready(self) -> bool:
+        """Whether questions can be answered."""
+        return self._guide is not None and self._reader is not None
+
+    async def load(self) -> None:
+        """Read the published entries and build an index if they changed."""
+        today = self._clock.now().astimezone(ZoneInfo(self._settings.timezone)).date()
+        async with self._store.transaction() as db:
+            published = await entries.published(db, on=today)
+        known = [(entry.key, entry.version) for entry in published]
+        if known == self._known:
+            return
+        self._guide, self._reader = await asyncio.to_thread(self._build, published)
+        self._known = known
+        log.info("guide indexed: %d entries, %s search", len(published), self.guide.mode)
+
+    def _build(self, published: list[entries.Entry]) -> tuple[Guide, Reader]:
+        choice, key = self._settings.encoder, self._settings.encoder_key
+        second = encoders.second(
+            choice, model=self._settings.encoder_model, key=key.get_secret_value() if key else None
+        )
+        cache: Path = self._settings.data_dir / "cache"
+        lite = Remembering(encoders.lite(), cache)
+        full = Remembering(second, cache) if second else None
+        guide = Guide(published, lite, full)
+        lite.save()
+        if full:
+            full.save()
+        return guide, self._reader or Reader(encoders.lite(), second)
+
+    async def follow(self, bell: Bell) -> None:
+        """Reload whenever an entry is published anywhere, and at least hourly because validity follows the calendar."""
+        async for _ in bell.rings(entries.TOPIC, patience=3600):
+            try:
+                await self.load()
+            except Exception:
+                log.exception("guide not reloaded, answering from the previous one")
+
+    async def hear(self, text: str) -> Heard:
+        """Read intent and danger, and search the guide."""
+        guide, reader = self.guide, self._reader
+        assert reader is not None
+        return await asyncio.to_thread(self._hear, guide, reader, text)
+
+    @staticmethod
+    def _hear(guide: Guide, reader: Reader, text: str) -> Heard:
+        reading = reader.read(text)
+        if not words.bare(words.clean(text)):
+            return Heard(reading, None)
+        return Heard(reading, guide.find(text))
+
+    async def find(self, question: str) -> Finding:
+        """Search the guide alone."""
+        return await asyncio.to_thread(self.guide.find, question)

@@ -1,0 +1,1 @@
+"""Telegram: updates in by polling or webhook, replies out. Nothing outside this package knows its types."""

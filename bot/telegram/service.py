@@ -1,0 +1,280 @@
+"""The running Telegram side: updates are acknowledged after their transaction, replies leave through the outbox."""
+
+import asyncio
+import contextlib
+import hmac
+import json
+import logging
+import uuid
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+from sqlalchemy import Column, SmallInteger, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import Field, SQLModel, col, select, update
+from telegram import Bot, BotCommand, Update
+from telegram.error import BadRequest, Conflict, InvalidToken, RetryAfter, TelegramError
+from telegram.request import HTTPXRequest
+
+import templates
+from bot.assistant import Assistant
+from bot.limiter import Limiter
+from bot.sender import Sender
+from bot.telegram import adapter
+from bot.telegram.carrier import TelegramCarrier
+from desk import attachments
+from desk.attachments import Storage
+from desk.clock import Clock
+from desk.columns import facts, key, moment, words
+from desk.conversations import Address, Channel, RecordLine
+from desk.errors import DatabaseDown, DeskError, SetupError, Unexpected, WrongSecret
+from desk.leader import leadership
+from desk.settings import Settings
+from desk.store import Bell, Store
+
+log = logging.getLogger("greenline.telegram")
+ATTEMPTS: Final = 3  # tries before an update that cannot be handled is parked
+LARGEST: Final = 1024 * 1024  # bytes of a webhook body; Telegram's are far smaller
+POLL: Final = 25  # seconds a poll waits for updates
+COMMANDS: Final = ("menu", "help", "lang", "cancel")
+
+
+class ParkedUpdate(SQLModel, table=True):
+    """An update that could not be handled: counted, then kept aside so that it blocks nobody."""
+
+    __tablename__ = "parked_update"
+    id: int | None = Field(default=None, sa_column=key())
+    external_id: str = Field(sa_column=Column("external_id", words().type, nullable=False, unique=True))
+    attempts: int = Field(default=1, sa_column=Column(SmallInteger, nullable=False, server_default=text("1")))
+    error: str = Field(sa_column=words())
+    content: dict[str, Any] = Field(sa_column=facts())
+    at: Any = Field(sa_column=moment())
+
+
+class TelegramService:
+    """One bot. Exists only when a token is configured."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        bell: Bell,
+        clock: Clock,
+        assistant: Assistant,
+        storage: Storage,
+    ) -> None:
+        assert settings.telegram_token is not None
+        base = settings.telegram_api_url
+        self.bot = Bot(
+            settings.telegram_token.get_secret_value(),
+            base_url=f"{base}/bot",
+            base_file_url=f"{base}/file/bot",
+            request=HTTPXRequest(connection_pool_size=32, read_timeout=15, connect_timeout=5, pool_timeout=5),
+            get_updates_request=HTTPXRequest(connection_pool_size=2, read_timeout=POLL + 10, connect_timeout=5),
+        )
+        self._settings, self._store, self._bell, self._clock = settings, store, bell, clock
+        self._assistant, self._storage = assistant, storage
+        secret = settings.telegram_webhook_secret
+        self._secret = secret.get_secret_value() if secret else None
+        carrier = TelegramCarrier(self.bot, self._rekey)
+        self.sender = Sender(store, bell, clock, carrier, Limiter())
+
+    @property
+    def by_webhook(self) -> bool:
+        """Whether Telegram calls us; otherwise we poll."""
+        return self._secret is not None
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator["TelegramService"]:
+        """Receive and send until the block ends."""
+        tasks = [asyncio.create_task(self._receive(), name="telegram-in")]
+        tasks.append(asyncio.create_task(self.sender.run(), name="telegram-out"))
+        try:
+            yield self
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            with contextlib.suppress(TelegramError):
+                await self.bot.shutdown()
+
+    # -- in -----------------------------------------------------------------------------------------------------------
+
+    async def _receive(self) -> None:
+        while True:
+            async with leadership(self._store.url, "telegram:receive") as lost:
+                try:
+                    await self._introduce()
+                    if self.by_webhook:
+                        await lost.wait()
+                    else:
+                        await self._poll(lost)
+                except RetryAfter as error:
+                    after = error.retry_after
+                    await asyncio.sleep(after if isinstance(after, (int, float)) else after.total_seconds())
+                except InvalidToken:
+                    log.error("Telegram refuses the token; web chat goes on, trying again in a minute")
+                    await asyncio.sleep(60)
+                except TelegramError as error:
+                    log.warning("Telegram not reachable: %s", error)
+                    await asyncio.sleep(3)
+
+    async def _introduce(self) -> None:
+        """Tell Telegram who we are, which commands there are, and how we want updates."""
+        await self.bot.initialize()
+        for language in templates.LANGUAGES:
+            commands = [BotCommand(name, templates.label(f"command_{name}", language)) for name in COMMANDS]
+            await self.bot.set_my_commands(commands, language_code="en" if language == "en" else "zh")
+        default = [BotCommand(name, templates.label(f"command_{name}", self._settings.locale)) for name in COMMANDS]
+        await self.bot.set_my_commands(default)
+        if self._secret:
+            await self.bot.set_webhook(
+                f"{self._settings.public_url}/telegram/webhook",
+                secret_token=self._secret,
+                allowed_updates=adapter.ALLOWED,
+                max_connections=40,
+            )
+        else:
+            await self.bot.delete_webhook(drop_pending_updates=False)
+
+    async def _poll(self, lost: asyncio.Event) -> None:
+        """Fetch, handle, and only then move the offset: what is not committed comes again."""
+        offset: int | None = None
+        while not lost.is_set():
+            try:
+                updates = await self.bot.get_updates(offset=offset, timeout=POLL, allowed_updates=adapter.ALLOWED)
+            except Conflict:
+                log.warning("another program polls with this token; trying again")
+                await asyncio.sleep(5)
+                continue
+            if not updates:
+                continue
+            by_chat: dict[int | None, list[Update]] = defaultdict(list)
+            for received in updates:
+                by_chat[received.effective_chat.id if received.effective_chat else None].append(received)
+            try:
+                await asyncio.gather(*(self._in_order(batch) for batch in by_chat.values()))
+            except DatabaseDown:
+                await asyncio.sleep(2)
+                continue
+            offset = updates[-1].update_id + 1
+
+    async def _in_order(self, updates: list[Update]) -> None:
+        for received in updates:
+            while not await self.handle(received):
+                await asyncio.sleep(0.5)
+
+    async def webhook(self, secret: str | None, body: AsyncIterator[bytes]) -> bool:
+        """One call of the webhook: True = answer 200, False = answer 500 so that Telegram repeats it.
+
+        Raises WrongSecret before anything is read, BodyTooLarge.
+        """
+        if not self._secret or not secret or not hmac.compare_digest(secret.encode(), self._secret.encode()):
+            raise WrongSecret()
+        content = bytearray()
+        async for chunk in body:
+            content += chunk
+            if len(content) > LARGEST:
+                log.warning("webhook body over %d bytes dropped", LARGEST)
+                return True
+        try:
+            received = Update.de_json(json.loads(bytes(content)), self.bot)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            # repeating what cannot be read would only block the queue
+            log.warning("webhook body is no update: %s", error)
+            return True
+        return await self.handle(received)
+
+    async def handle(self, received: Update) -> bool:
+        """Handle one update in its transaction. False = it failed and should come again; parked ones return True."""
+        message = adapter.inbound(received, self.bot)
+        if message is None:
+            return True
+        try:
+            await self._assistant.receive(message)
+        except DatabaseDown:
+            raise
+        except DeskError as error:
+            log.info("update %d answered with %s", received.update_id, error.code)
+            await self._assistant.apologise(message, error)
+        except Exception as error:
+            log.exception("update %d failed", received.update_id)
+            if not await self._park(received, message.external_id, error):
+                return False
+            await self._assistant.apologise(message, Unexpected(reference=uuid.uuid4().hex[:8]))
+        if received.callback_query:
+            with contextlib.suppress(TelegramError):
+                # an expired or repeated query is no reason to fail
+                await received.callback_query.answer()
+        return True
+
+    async def _park(self, received: Update, external_id: str, error: Exception) -> bool:
+        """Count a failure; True once the update has used up its attempts and is set aside."""
+        values = {
+            "external_id": external_id,
+            "error": repr(error)[:500],
+            "content": received.to_dict(),
+            "at": self._clock.now(),
+        }
+        statement = insert(ParkedUpdate).values(**values)
+        again = statement.on_conflict_do_update(
+            index_elements=["external_id"],
+            set_={"attempts": col(ParkedUpdate.attempts) + 1, "error": values["error"], "at": values["at"]},
+        )
+        async with self._store.transaction() as db:
+            attempts = (await db.execute(again.returning(col(ParkedUpdate.attempts)))).scalar_one()
+        return int(attempts) >= ATTEMPTS
+
+    # -- files and addresses ----------------------------------------------------------------------------------------
+
+    async def fetch_files(self, line: int) -> None:
+        """Bring the files of one record line from Telegram into our storage."""
+        async with self._store.transaction() as db:
+            record = await db.get_one(RecordLine, line)
+        kept: list[dict[str, Any]] = []
+        for file in record.body.get("attachments", []):
+            if file["id"] or not file["remote"]:
+                kept.append(file)
+                continue
+            try:
+                remote = await self.bot.get_file(file["remote"])
+                content = bytes(await remote.download_as_bytearray())
+                async with self._store.transaction() as db:
+                    stored = await attachments.keep(
+                        db,
+                        self._storage,
+                        record.conversation_id,
+                        name=file["name"],
+                        media_type=file["media_type"],
+                        content=content,
+                        at=self._clock.now(),
+                    )
+                kept.append({**file, "id": stored.id, "size": stored.size})
+            except (BadRequest, DeskError) as error:
+                log.warning("file of line %d not kept: %s", line, error)
+                kept.append({**file, "remote": None})
+        async with self._store.transaction() as db:
+            record = await db.get_one(RecordLine, line, with_for_update=True)
+            record.body = {**record.body, "attachments": kept}
+            db.add(record)
+
+    async def _rekey(self, old: str, new: str) -> None:
+        """A group became a supergroup: its address gets the new number."""
+        async with self._store.transaction() as db:
+            taken = await db.exec(
+                select(Address.id).where(col(Address.channel) == Channel.TELEGRAM, col(Address.external_id) == new)
+            )
+            if taken.first() is None:
+                await db.exec(
+                    update(Address)
+                    .where(col(Address.channel) == Channel.TELEGRAM, col(Address.external_id) == old)
+                    .values(external_id=new)
+                )
+
+
+def checked(settings: Settings) -> Settings:
+    """The settings, if Telegram can work with them. Raises SetupError."""
+    if settings.telegram_webhook_secret and not (settings.public_url or "").startswith("http"):
+        raise SetupError("webhook_needs_public_url")
+    return settings

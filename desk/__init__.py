@@ -1,0 +1,1 @@
+"""The domain: customers, conversations, deliveries, events. Facts and rules, no words."""

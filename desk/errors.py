@@ -1,0 +1,106 @@
+"""Typed errors with facts and no prose; `templates` holds the words for every class."""
+
+from typing import Any
+
+
+class DeskError(Exception):
+    """Base of all expected failures. `facts` are shown to people by the wording layer."""
+
+    def __init__(self, **facts: Any) -> None:
+        self.facts = facts
+        super().__init__(f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in facts.items())})")
+
+    @property
+    def code(self) -> str:
+        """Stable machine name, for example `unknown_entry`."""
+        name = type(self).__name__
+        return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
+
+
+class NotFound(DeskError):
+    """The thing asked for does not exist."""
+
+
+class NotAllowed(DeskError):
+    """The caller may not do this."""
+
+
+class Conflict(DeskError):
+    """The state of the thing forbids this now."""
+
+
+class Invalid(DeskError):
+    """The input cannot be used as it is."""
+
+
+class Unavailable(DeskError):
+    """Something needed is not working at the moment."""
+
+
+class UnknownPage(NotFound):
+    """No page or resource at this address."""
+
+
+class UnknownEntry(NotFound):
+    """The guide has no such entry or version. Facts: key."""
+
+
+class UnknownSession(NotAllowed):
+    """The chat token is missing, wrong or expired."""
+
+
+class UnknownAttachment(NotFound):
+    """No such attachment in this conversation."""
+
+
+class WrongSecret(NotAllowed):
+    """The webhook secret header is missing or wrong."""
+
+
+class MoveNotAllowed(Conflict):
+    """The state machine has no such action in this state. Facts: state, action."""
+
+
+class EmptyMessage(Invalid):
+    """A message needs text, a choice, an attachment or a location."""
+
+
+class BadInput(Invalid):
+    """A request does not have the right shape. Facts: problems = list of (where, what)."""
+
+
+class BodyTooLarge(Invalid):
+    """The request is larger than allowed. Facts: limit in bytes."""
+
+
+class UnsupportedFile(Invalid):
+    """This kind of file is not accepted. Facts: name."""
+
+
+class BadCursor(Invalid):
+    """The `after` value was not issued by this service."""
+
+
+class TooManyRequests(Unavailable):
+    """The caller is sending too fast. Facts: retry_after in seconds."""
+
+
+class GuideLoading(Unavailable):
+    """The guide index is not ready yet."""
+
+
+class DatabaseDown(Unavailable):
+    """The database does not answer."""
+
+
+class Unexpected(Unavailable):
+    """Anything that was not foreseen; the log has the details under the reference. Facts: reference."""
+
+
+class SetupError(Exception):
+    """The program cannot start. `reason` names a sentence in `templates`, `facts` fill it."""
+
+    def __init__(self, reason: str, **facts: Any) -> None:
+        self.reason = reason
+        self.facts = facts
+        super().__init__(reason)

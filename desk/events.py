@@ -1,0 +1,58 @@
+"""The event table: every change of state once, for other systems, pages and replay."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, DateTime, Identity, Text, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, SQLModel, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from desk.errors import BadCursor
+from desk.store import notify
+
+
+class Event(SQLModel, table=True):
+    """One line: who did what to which subject, when, with which facts. Append-only."""
+
+    id: int | None = Field(default=None, sa_column=Column(BigInteger, Identity(), primary_key=True))
+    # written by the database: orders events by transaction, so a reader never passes one that commits late
+    xid: int | None = Field(
+        default=None,
+        sa_column=Column(BigInteger, server_default=text("(pg_current_xact_id()::text)::bigint"), index=True),
+    )
+    kind: str = Field(sa_column=Column(Text, nullable=False))
+    subject: str = Field(sa_column=Column(Text, nullable=False, index=True))
+    by: str = Field(sa_column=Column(Text, nullable=False))
+    at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
+    facts: dict[str, Any] = Field(
+        default_factory=dict, sa_column=Column(JSONB, nullable=False, server_default=text("'{}'"))
+    )
+
+    @property
+    def cursor(self) -> str:
+        """What a reader sends as `after` to get everything behind this event."""
+        return f"{self.xid}-{self.id}"
+
+
+async def record(db: AsyncSession, kind: str, subject: str, *, by: str, at: datetime, **facts: Any) -> None:
+    """Write one event in the caller's transaction and wake readers when it commits."""
+    db.add(Event(kind=kind, subject=subject, by=by, at=at, facts=facts))
+    await notify(db, "events")
+
+
+async def read(db: AsyncSession, *, after: str | None = None, limit: int = 200) -> list[Event]:
+    """Events behind the cursor, oldest first, without gaps. Raises BadCursor."""
+    query = (
+        select(Event)
+        .where(text("event.xid < (pg_snapshot_xmin(pg_current_snapshot())::text)::bigint"))
+        .order_by(text("event.xid"), text("event.id"))
+        .limit(limit)
+    )
+    if after:
+        try:
+            xid, number = (int(part) for part in after.split("-"))
+        except ValueError:
+            raise BadCursor(after=after) from None
+        query = query.where(text("(event.xid, event.id) > (:xid, :number)").bindparams(xid=xid, number=number))
+    return list((await db.exec(query)).all())

@@ -1,0 +1,1 @@
+"""The service guide and its search: text in, ranked and cited entries out."""

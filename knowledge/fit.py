@@ -1,0 +1,274 @@
+"""Builds everything that is fitted, from the data in the repository, with the same result every time.
+
+`python -m knowledge.fit` writes `knowledge/data/lexicon.tsv.gz` and `knowledge/model/*`. It needs the development
+packages (scikit-learn, scipy, jieba). The examination files in `tests/data` play no part in it.
+"""
+
+import gzip
+import json
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knowledge import encoders, intents, search
+from knowledge import text as words
+from knowledge.encoders import Encoder, Remembering
+from knowledge.entries import Entry, as_entries, seeds
+from knowledge.index import CHANNELS, Asked, Index
+
+HERE: Final = Path(__file__).parent
+FOLDS: Final = 4
+WRONG_AT_MOST: Final = 0.02  # wrong direct answers, share of messages
+STRANGE_AT_LEAST: Final = 0.985  # out-of-scope questions that must end in abstention
+STRANGE_SHARE: Final = 0.18  # share of out-of-scope questions among messages, for weighing
+
+
+def fit_lexicon(least: int = 20) -> int:
+    """Words of up to four characters with count and sound; returns how many."""
+    import jieba
+    from pypinyin import Style, lazy_pinyin
+
+    rows: list[str] = []
+    dictionary = Path(jieba.__file__).parent / "dict.txt"
+    for line in dictionary.read_text(encoding="utf-8").splitlines():
+        word, count, *_ = line.split()
+        if len(word) <= 4 and re.fullmatch(r"[\u4e00-\u9fff]+", word) and int(count) >= least:
+            rows.append(f"{word}\t{count}\t{' '.join(lazy_pinyin(word, style=Style.NORMAL))}")
+    target = HERE / "data" / "lexicon.tsv.gz"
+    target.parent.mkdir(exist_ok=True)
+    target.write_bytes(gzip.compress("\n".join(rows).encode(), 9, mtime=0))
+    return len(rows)
+
+
+@dataclass
+class Example:
+    """One training question with its channel scores."""
+
+    right: set[int]  # entry numbers; empty = out of scope
+    asked: Asked
+    table: NDArray[np.float32]
+    strange: NDArray[np.float64]
+    fold: int
+
+
+def _examples(entries: list[Entry], lite: Encoder, full: Encoder | None) -> list[Example]:
+    """Score every training question against a guide that has not seen it or others of its fold."""
+    rows = [r for r in search._training("questions") if r.get("id") or r.get("ids")]
+    strange = list(search.strange_questions())
+    index = Index(entries, lite, full, asked=search.known_questions())
+    bank = search.Strange(strange, index, lite, full)
+    number = {entry.key: i for i, entry in enumerate(entries)}
+    folds = {words.bare(words.clean(r["q"])): i % FOLDS for i, r in enumerate(rows)}
+    aliases = {words.bare(words.clean(w)) for e in entries for w in [e.title, e.question, *e.aliases, e.en.question]}
+    text_fold = np.array([-1 if t in aliases else folds.get(t, -1) for t in index.texts])
+    bank_fold = np.arange(len(bank.texts)) % FOLDS
+    place = {t: i for i, t in enumerate(bank.texts)}
+    examples: list[Example] = []
+    for i, row in enumerate(rows):
+        asked = index.ask(row["q"])
+        right = {number[key] for key in (row.get("ids") or [row["id"]])}
+        table = index.score(asked, hide=text_fold == i % FOLDS)
+        examples.append(Example(right, asked, table, bank.score(asked), i % FOLDS))
+    for i, question in enumerate(strange):
+        asked = index.ask(question)
+        fold = int(bank_fold[place[asked.variants[0]]]) if asked.variants[0] in place else i % FOLDS
+        examples.append(Example(set(), asked, index.score(asked), bank.score(asked, hide=bank_fold == fold), fold))
+    return examples
+
+
+def _fit_weights(examples: list[Example], used: list[int]) -> NDArray[np.float64]:
+    """Non-negative channel weights: maximal likelihood of the right entry under a softmax over all entries."""
+    from scipy.optimize import minimize
+
+    known = [e for e in examples if e.right]
+    tables = np.stack([e.table[:, used] for e in known]).astype(np.float64)
+    right = np.zeros(tables.shape[:2])
+    for row, e in enumerate(known):
+        right[row, list(e.right)] = 1.0
+
+    def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        raw = tables @ weights
+        raw -= raw.max(axis=1, keepdims=True)
+        spread = np.exp(raw)
+        share = spread / spread.sum(axis=1, keepdims=True)
+        hit = (share * right).sum(axis=1) + 1e-9
+        wanted = share * right / hit[:, None]
+        gradient = np.einsum("nc,nck->k", share - wanted, tables)
+        return float(-np.log(hit).sum() + 0.02 * (weights**2).sum()), gradient + 0.04 * weights
+
+    start = np.full(len(used), 3.0)
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0, None)] * len(used))
+    weights = np.zeros(len(CHANNELS))
+    weights[used] = found.x
+    return weights
+
+
+def _features(
+    examples: list[Example], model: search.Fitted
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Evidence, whether the first match is right, whether the right one is among three."""
+    rows, first, three = [], [], []
+    for e in examples:
+        raw, chance = search.chances(e.table, model)
+        order = np.argsort(-raw, kind="stable")[:3]
+        rows.append(search.evidence(e.table, raw, chance, order, e.strange, e.asked))
+        first.append(int(order[0]) in e.right)
+        three.append(bool(e.right & {int(i) for i in order}))
+    return np.stack(rows), np.array(first), np.array(three)
+
+
+def _logistic(x: NDArray[np.float64], y: NDArray[np.bool_], weight: NDArray[np.float64]) -> NDArray[np.float64]:
+    from sklearn.linear_model import LogisticRegression
+
+    centre, scale = x.mean(axis=0), x.std(axis=0) + 1e-6
+    model = LogisticRegression(C=1.0, max_iter=5000, tol=1e-8).fit((x - centre) / scale, y, sample_weight=weight)
+    coefficients = model.coef_[0] / scale
+    return np.append(coefficients, model.intercept_[0] - coefficients @ centre)
+
+
+def fit_search(mode: str, lite: Encoder, full: Encoder | None) -> dict[str, Any]:
+    """Weights, confidence models and thresholds of one mode, with cross-validated figures."""
+    entries = as_entries(seeds())
+    examples = _examples(entries, lite, full)
+    used = [i for i, name in enumerate(CHANNELS) if full or not name.startswith("full")]
+    folds = np.array([e.fold for e in examples])
+    strange = np.array([not e.right for e in examples])
+    weight = np.where(strange, STRANGE_SHARE / strange.mean(), (1 - STRANGE_SHARE) / (~strange).mean())
+    sure, near = np.zeros(len(examples)), np.zeros(len(examples))
+    first, three = np.zeros(len(examples), bool), np.zeros(len(examples), bool)
+    blank = np.zeros(1)
+    for fold in range(FOLDS):
+        train = [e for e in examples if e.fold != fold]
+        part = search.Fitted(_fit_weights(train, used), 1.0, blank, blank, 0, 0)
+        x, a, b = _features(train, part)
+        answer, offer = _logistic(x, a, weight[folds != fold]), _logistic(x, b, weight[folds != fold])
+        test = folds == fold
+        x, first[test], three[test] = _features([e for e in examples if e.fold == fold], part)
+        sure[test] = [search.probability(answer, row) for row in x]
+        near[test] = [search.probability(offer, row) for row in x]
+    answer_at, offer_at, figures = _thresholds(sure, near, first, three, strange, weight)
+    whole = search.Fitted(_fit_weights(examples, used), 1.0, blank, blank, 0, 0)
+    x, a, b = _features(examples, whole)
+    return {
+        "weights": whole.weights.round(4).tolist(),
+        "sharpness": 1.0,
+        "answer": _logistic(x, a, weight).round(4).tolist(),
+        "offer": _logistic(x, b, weight).round(4).tolist(),
+        "answer_at": answer_at,
+        "offer_at": offer_at,
+        "cross_validated": figures,
+    }
+
+
+def _thresholds(
+    sure: NDArray[np.float64],
+    near: NDArray[np.float64],
+    first: NDArray[np.bool_],
+    three: NDArray[np.bool_],
+    strange: NDArray[np.bool_],
+    weight: NDArray[np.float64],
+) -> tuple[float, float, dict[str, float]]:
+    """The pair of thresholds that handles most messages rightly within the bounds on wrong and strange ones."""
+    grid = np.round(np.arange(0.02, 0.99, 0.01), 2)
+    total = weight.sum()
+    best: tuple[float, float, float] = (-1.0, 0.9, 0.9)
+    for offer_at in grid:
+        spoke = near >= offer_at
+        for answer_at in grid:
+            answered = sure >= answer_at
+            wrong = weight[answered & ~first].sum() / total
+            quiet = 1 - (answered | spoke)[strange].mean()
+            if wrong > WRONG_AT_MOST or quiet < STRANGE_AT_LEAST:
+                continue
+            handled = weight[(answered & first) | (~answered & spoke & three) | (~answered & ~spoke & strange)].sum()
+            # a direct answer is better service than a list
+            value = (handled + 0.1 * weight[answered & first].sum()) / total
+            best = max(best, (value, -answer_at, -offer_at))
+    answer_at, offer_at = abs(best[1]), abs(best[2])
+    answered, spoke = sure >= answer_at, near >= offer_at
+    handled = (answered & first) | (~answered & spoke & three) | (~answered & ~spoke & strange)
+    figures = {
+        "top1": first[~strange].mean(),
+        "recall3": three[~strange].mean(),
+        "answered": weight[answered].sum() / total,
+        "wrong": weight[answered & ~first].sum() / total,
+        "oos_abstained": 1 - (answered | spoke)[strange].mean(),
+        "handled": weight[handled].sum() / total,
+    }
+    return answer_at, offer_at, {name: round(100 * float(value), 1) for name, value in figures.items()}
+
+
+def fit_intents(mode: str, using: list[Encoder]) -> dict[str, float]:
+    """Intent and danger models of one mode; returns cross-validated figures and the danger threshold."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
+    messages = search._training("intents")
+    questions = search._training("questions")
+    strange = search._training("out_of_scope")
+    alarms = search._training("danger")
+    # an unanswerable question is still a question to the guide
+    extra = [{"q": r["q"], "intent": "ask_guide"} for r in [*questions[::4], *strange[::6]]]
+    order = [str(intent) for intent in intents.Intent]
+    rows = [*messages, *extra]
+    x = np.stack([intents.features(r["q"], using) for r in rows])
+    y = np.array([order.index(r["intent"]) for r in rows])
+    splits = StratifiedKFold(5, shuffle=True, random_state=7)
+    model = LogisticRegression(C=20.0, max_iter=3000, class_weight="balanced")
+    guessed = cross_val_predict(model, x, y, cv=splits)
+    accuracy = float((guessed == y)[: len(messages)].mean())
+    model.fit(x, y)
+    calm = [*messages, *questions[::3]]
+    texts = [r["q"] for r in alarms] + [r["q"] for r in calm]
+    xd = np.stack([intents.features(t, using) for t in texts])
+    yd = np.array([bool(r["danger"]) for r in alarms] + [False] * len(calm))
+    danger = LogisticRegression(C=20.0, max_iter=3000, class_weight="balanced")
+    chance = cross_val_predict(danger, xd, yd, cv=splits, method="predict_proba")[:, 1]
+    # err on the side of alarm: low enough for all but the oddest cross-validated alarms
+    danger_at = float(np.round(max(0.02, min(0.3, np.quantile(chance[yd], 0.01))), 3))
+    danger.fit(xd, yd)
+    np.savez_compressed(
+        HERE / "model" / f"intents-{mode}.npz",
+        intent=model.coef_.astype(np.float16),
+        intent_bias=model.intercept_.astype(np.float16),
+        danger=danger.coef_[0].astype(np.float16),
+        danger_bias=danger.intercept_[0].astype(np.float16),
+    )
+    near_misses = ~yd[: len(alarms)]
+    return {
+        "danger_at": danger_at,
+        "accuracy": round(100 * accuracy, 1),
+        "danger_recall": round(100 * float((chance[yd] >= danger_at).mean()), 1),
+        "danger_false_near": round(100 * float((chance[: len(alarms)][near_misses] >= danger_at).mean()), 1),
+        "danger_false_calm": round(100 * float((chance[len(alarms) :] >= danger_at).mean()), 1),
+    }
+
+
+def main() -> None:
+    """Fit everything and print the cross-validated figures."""
+    say = sys.stdout.write
+    (HERE / "model").mkdir(exist_ok=True)
+    say(f"lexicon: {fit_lexicon()} words\n")
+    cache = Path(sys.argv[1]) if len(sys.argv) > 1 else None
+    lite = Remembering(encoders.lite(), cache)
+    full = Remembering(encoders._full(), cache)
+    found: dict[str, Any] = {}
+    figures: dict[str, Any] = {}
+    for mode, second in ((search.LITE, None), (search.FULL, full)):
+        found[mode] = fit_search(mode, lite, second)
+        say(f"search {mode}: {found[mode]['cross_validated']}\n")
+        figures[mode] = fit_intents(mode, [lite, second] if second else [lite])
+        say(f"intents {mode}: {figures[mode]}\n")
+    lite.save()
+    full.save()
+    (HERE / "model" / "search.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    (HERE / "model" / "intents.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

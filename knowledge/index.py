@@ -1,0 +1,198 @@
+"""The guide's index: every entry's ways to be asked, scored against one question on several channels.
+
+A channel gives each entry a number in [0, 1]. Ranking, confidence and decision stand in `search`.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from rapidfuzz import fuzz, process
+
+from knowledge import text as words
+from knowledge.encoders import Encoder, Vectors
+from knowledge.entries import Entry, texts_to_ask
+from knowledge.pinyin import Decoder, syllables
+
+Scores = NDArray[np.float32]
+RESCORED: Final = 50  # entries that get the costlier channels
+CHANNELS: Final = (
+    "characters",
+    "coverage",
+    "sounds",
+    "lite",
+    "lite_near",
+    "lite_answer",
+    "full",
+    "full_near",
+    "full_answer",
+    "fuzzy",
+)
+
+
+class Postings:
+    """Cosine over idf-weighted n-grams of many short texts: an inverted index in numpy."""
+
+    def __init__(self, rows: Sequence[Sequence[str]]) -> None:
+        self._size = len(rows)
+        counts = [Counter(row) for row in rows]
+        frequency = Counter(gram for row in counts for gram in row)
+        self._idf = {g: float(np.log(1 + (self._size - n + 0.5) / (n + 0.5))) for g, n in frequency.items()}
+        self._strange = float(np.log(1 + (self._size + 0.5) / 0.5))
+        lists: dict[str, tuple[list[int], list[float]]] = {}
+        for number, row in enumerate(counts):
+            weights = {gram: self._idf[gram] * (1 + np.log(count)) for gram, count in row.items()}
+            norm = float(np.sqrt(sum(w * w for w in weights.values()))) or 1.0
+            for gram, weight in weights.items():
+                ids, values = lists.setdefault(gram, ([], []))
+                ids.append(number)
+                values.append(weight / norm)
+        self._lists = {
+            gram: (np.array(ids, np.int32), np.array(values, np.float32)) for gram, (ids, values) in lists.items()
+        }
+
+    def _weights(self, grams: Sequence[str]) -> dict[str, float]:
+        return {g: self._idf.get(g, self._strange) * (1 + float(np.log(n))) for g, n in Counter(grams).items()}
+
+    def cosine(self, grams: Sequence[str]) -> Scores:
+        """Similarity to every row, shape (rows,)."""
+        weights = self._weights(grams)
+        norm = float(np.sqrt(sum(w * w for w in weights.values()))) or 1.0
+        scores = np.zeros(self._size, np.float32)
+        for gram, weight in weights.items():
+            if gram in self._lists:
+                ids, values = self._lists[gram]
+                scores[ids] += values * np.float32(weight / norm)
+        return scores
+
+    def coverage(self, grams: Sequence[str]) -> Scores:
+        """The idf-weighted share of the question that each row contains, shape (rows,)."""
+        weights = {g: self._idf.get(g, self._strange) for g in set(grams)}
+        total = sum(weights.values()) or 1.0
+        scores = np.zeros(self._size, np.float32)
+        for gram, weight in weights.items():
+            if gram in self._lists:
+                scores[self._lists[gram][0]] += np.float32(weight / total)
+        return scores
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One question as the channels see it."""
+
+    clean: str
+    variants: tuple[str, ...]  # bare texts: as typed, and as decoded from its sound when that differs
+    lite: Vectors  # (1, d)
+    full: Vectors | None
+
+
+class Index:
+    """All channels over one set of entries. Immutable: a changed guide gets a new index."""
+
+    def __init__(
+        self,
+        entries: Sequence[Entry],
+        lite: Encoder,
+        full: Encoder | None,
+        *,
+        asked: dict[str, list[str]] | None = None,
+    ) -> None:
+        """`asked` are further questions known to belong to an entry, by key."""
+        self.entries = list(entries)
+        self._lite, self._full = lite, full
+        texts: list[str] = []
+        owners: list[int] = []
+        for number, entry in enumerate(self.entries):
+            ways = [*texts_to_ask(entry), *(asked or {}).get(entry.key, [])]
+            if entry.en.question:
+                ways.append(entry.en.question)
+            known = dict.fromkeys(t for t in (words.bare(words.clean(way)) for way in ways) if t)
+            texts += known
+            owners += [number] * len(known)
+        self.texts = texts
+        self.owners = np.array(owners, np.int32)
+        self._starts = np.searchsorted(self.owners, np.arange(len(self.entries))).astype(np.int64)
+        answers = [words.bare(words.clean(f"{e.title} {e.answer}")) for e in self.entries]
+        bodies = [
+            words.bare(words.clean(f"{e.title} {e.question} {e.answer} {' '.join(e.tags)}")) for e in self.entries
+        ]
+        self.decoder = Decoder(texts + answers)
+        self._characters = Postings([words.grams(t) for t in texts])
+        self._sounds = Postings([_sounds(t) for t in texts])
+        self._bodies = Postings([words.grams(b) for b in bodies])
+        self._lite_texts = lite.encode(texts) if texts else np.zeros((0, 1), np.float32)
+        self._lite_answers = lite.encode([a[:120] for a in answers]) if answers else np.zeros((0, 1), np.float32)
+        self._full_texts = full.encode(texts) if full and texts else None
+        self._full_answers = full.encode([a[:120] for a in answers]) if full and answers else None
+
+    def ask(self, question: str) -> Asked:
+        """Prepare a question: normalise, decode, encode."""
+        clean = words.clean(question)
+        typed = words.bare(clean)
+        decoded = words.bare(self.decoder.decode(typed))
+        variants = (typed,) if decoded == typed else (typed, decoded)
+        parts = [part for part in (words.bare(c) for c in words.clauses(clean)) if part and part != typed]
+        lite = self._lite.encode([*variants, *parts[:4]])
+        full = self._full.encode([variants[-1]]) if self._full else None
+        return Asked(clean, variants, lite, full)
+
+    def _best(self, per_text: Scores) -> Scores:
+        return np.maximum.reduceat(per_text, self._starts)
+
+    def _near(self, per_text: Scores) -> Scores:
+        """Mean of an entry's three nearest texts."""
+        out = np.zeros(len(self.entries), np.float32)
+        order = np.lexsort((-per_text, self.owners))
+        ranked, first = per_text[order], self._starts
+        counts = np.diff(np.append(first, len(per_text)))
+        for place in range(3):
+            out += ranked[first + np.minimum(place, counts - 1)]
+        return np.asarray(out / 3, np.float32)
+
+    def score(self, asked: Asked, *, hide: NDArray[np.bool_] | None = None) -> Scores:
+        """Channel scores, shape (entries, len(CHANNELS)); columns without an encoder are zero.
+
+        `hide` masks texts (used in fitting, where a question must not find itself).
+        """
+
+        def seen(per_text: Scores) -> Scores:
+            return per_text if hide is None else np.where(hide, np.float32(0), per_text)
+
+        table = np.zeros((len(self.entries), len(CHANNELS)), np.float32)
+        if not self.entries:
+            return table
+        gram_lists = [words.grams(variant) for variant in asked.variants]
+        table[:, 0] = np.max([self._best(seen(self._characters.cosine(g))) for g in gram_lists], axis=0)
+        table[:, 1] = np.max([self._bodies.coverage(g) for g in gram_lists], axis=0)
+        table[:, 2] = self._best(seen(self._sounds.cosine(_sounds(asked.variants[-1]))))
+        lite = seen((self._lite_texts @ asked.lite.T).max(axis=1))
+        table[:, 3], table[:, 4] = self._best(lite), self._near(lite)
+        table[:, 5] = (self._lite_answers @ asked.lite.T).max(axis=1)
+        if asked.full is not None and self._full_texts is not None and self._full_answers is not None:
+            full = seen(_spread((self._full_texts @ asked.full.T).max(axis=1)))
+            table[:, 6], table[:, 7] = self._best(full), self._near(full)
+            table[:, 8] = _spread((self._full_answers @ asked.full.T).max(axis=1))
+        rough = table[:, [0, 2, 3, 6]].sum(axis=1)
+        chosen = np.argpartition(-rough, min(RESCORED, len(rough)) - 1)[:RESCORED]
+        for number in chosen:
+            start = self._starts[number]
+            end = self._starts[number + 1] if number + 1 < len(self._starts) else len(self.texts)
+            near = [t for i, t in enumerate(self.texts[start:end], start) if hide is None or not hide[i]]
+            for variant in asked.variants:
+                found = process.extractOne(variant, near, scorer=fuzz.ratio)
+                if found:
+                    table[number, 9] = max(table[number, 9], found[1] / 100)
+        return table
+
+
+def _spread(cosine: Scores) -> Scores:
+    """e5's cosines live between 0.7 and 1; use the whole range."""
+    return np.asarray(np.clip((cosine - 0.7) / 0.3, 0, 1), np.float32)
+
+
+def _sounds(bare: str) -> list[str]:
+    units = syllables(bare)
+    return units + [f"{a}_{b}" for a, b in zip(units, units[1:], strict=False)]

@@ -1,0 +1,200 @@
+"""Guide search: rank the entries for a question, say how sure we are, and decide what that allows."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from importlib import resources
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knowledge import text as words
+from knowledge.encoders import Encoder
+from knowledge.entries import Entry
+from knowledge.index import CHANNELS, Asked, Index, Postings, Scores, _spread
+
+Numbers = NDArray[np.float64]
+LITE: Final = "lite"
+FULL: Final = "full"
+# evidence behind a confidence: the best entry's chance, its lead, its channels, and how much the question resembles
+# questions known to be out of scope
+EVIDENCE: Final = (
+    "chance",
+    "lead",
+    "raw",
+    "raw_lead",
+    *CHANNELS,
+    "strange_characters",
+    "strange_lite",
+    "strange_full",
+    "over_characters",
+    "over_lite",
+    "over_full",
+    "length",
+)
+
+
+class Decision(StrEnum):
+    """What the search allows the assistant to do."""
+
+    ANSWER = "answer"
+    CHOICES = "choices"
+    ABSTAIN = "abstain"
+
+
+@dataclass(frozen=True)
+class Match:
+    """An entry with its share of the probability, 0 to 1."""
+
+    entry: Entry
+    score: float
+
+
+@dataclass(frozen=True)
+class Finding:
+    """At most three entries and what may be done with them; `confidence` is the chance that the first is right."""
+
+    decision: Decision
+    confidence: float
+    matches: tuple[Match, ...]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Parameters of one mode, made by `knowledge.fit`."""
+
+    weights: Numbers  # (channels,), non-negative
+    sharpness: float
+    answer: Numbers  # (evidence + 1,) logistic regression: the first match is right
+    offer: Numbers  # (evidence + 1,) logistic regression: the right entry is among the first three
+    answer_at: float
+    offer_at: float
+
+
+@cache
+def fitted(mode: str) -> Fitted:
+    """The parameters shipped with the program."""
+    data = json.loads((resources.files("knowledge") / "model" / "search.json").read_text(encoding="utf-8"))[mode]
+    arrays: dict[str, Any] = {name: np.array(data[name]) for name in ("weights", "answer", "offer")}
+    return Fitted(**arrays, sharpness=data["sharpness"], answer_at=data["answer_at"], offer_at=data["offer_at"])
+
+
+@cache
+def known_questions() -> dict[str, list[str]]:
+    """Chinese questions known to belong to an entry, by key, beside its aliases."""
+    asked: dict[str, list[str]] = {}
+    for row in _training("questions"):
+        if row.get("id") and words.has_han(row["q"]) and row["style"] not in ("typo", "pinyin", "english"):
+            asked.setdefault(row["id"], []).append(row["q"])
+    return asked
+
+
+@cache
+def strange_questions() -> tuple[str, ...]:
+    """Questions that the shipped guide has no answer to."""
+    return tuple(row["q"] for row in _training("out_of_scope"))
+
+
+def _training(name: str) -> list[dict[str, Any]]:
+    path = resources.files("knowledge") / "training" / f"{name}.jsonl"
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+class Strange:
+    """The bank of out-of-scope questions, as seen from one guide."""
+
+    def __init__(self, questions: Sequence[str], index: Index, lite: Encoder, full: Encoder | None) -> None:
+        bare = list(dict.fromkeys(words.bare(words.clean(q)) for q in questions))
+        bare = [b for b in bare if b]
+        known = set(index.texts)
+        self.texts = [b for b in bare if b not in known]
+        self._characters = Postings([words.grams(t) for t in self.texts])
+        self._lite = lite.encode(self.texts)
+        self._full = full.encode(self.texts) if full else None
+
+    def score(self, asked: Asked, *, hide: NDArray[np.bool_] | None = None) -> Numbers:
+        """Nearest resemblance by characters, lite and full encoder, shape (3,)."""
+
+        def top(per_text: Scores) -> float:
+            return float((per_text if hide is None else np.where(hide, 0, per_text)).max(initial=0))
+
+        near = max((self._characters.cosine(words.grams(v)) for v in asked.variants), key=lambda s: float(s.max()))
+        full = 0.0
+        if self._full is not None and asked.full is not None:
+            full = top(_spread((self._full @ asked.full.T).max(axis=1)))
+        return np.array([top(near), top((self._lite @ asked.lite.T).max(axis=1)), full])
+
+
+def chances(table: Scores, model: Fitted) -> tuple[Numbers, Numbers]:
+    """Raw score and softmax probability of every entry."""
+    raw = table.astype(np.float64) @ model.weights
+    spread = np.exp(model.sharpness * (raw - raw.max()))
+    return raw, spread / spread.sum()
+
+
+def evidence(
+    table: Scores, raw: Numbers, chance: Numbers, order: NDArray[np.int64], strange: Numbers, asked: Asked
+) -> Numbers:
+    """What the confidence models look at, shape (len(EVIDENCE),)."""
+    first = order[0]
+    second = order[1] if len(order) > 1 else first
+    channels = table[first].astype(np.float64)
+    picked = channels[[CHANNELS.index("characters"), CHANNELS.index("lite"), CHANNELS.index("full")]]
+    return np.concatenate(
+        [
+            [chance[first], chance[first] - chance[second], raw[first], raw[first] - raw[second]],
+            channels,
+            strange,
+            picked - strange,
+            [min(len(asked.variants[0]), 60) / 60],
+        ]
+    )
+
+
+def probability(model: Numbers, features: Numbers) -> float:
+    """Logistic regression: the last coefficient is the constant."""
+    return float(1 / (1 + np.exp(-(features @ model[:-1] + model[-1]))))
+
+
+class Guide:
+    """A searchable guide: an index, the bank of strange questions and the fitted parameters. Immutable."""
+
+    def __init__(self, entries: Sequence[Entry], lite: Encoder, full: Encoder | None) -> None:
+        keys = {entry.key for entry in entries}
+        asked = {key: questions for key, questions in known_questions().items() if key in keys}
+        self.index = Index(entries, lite, full, asked=asked)
+        self.mode = FULL if full else LITE
+        self._strange = Strange(strange_questions(), self.index, lite, full)
+        self._model = fitted(self.mode)
+        self._by_key = {entry.key: entry for entry in entries}
+
+    def __len__(self) -> int:
+        return len(self.index.entries)
+
+    def entry(self, key: str) -> Entry | None:
+        """The current entry under this key."""
+        return self._by_key.get(key)
+
+    def find(self, question: str) -> Finding:
+        """Search. About 15 ms with the full encoder, 3 ms with lite alone; run it off the event loop."""
+        asked = self.index.ask(question)
+        if not self.index.entries or not asked.variants[-1]:
+            return Finding(Decision.ABSTAIN, 0.0, ())
+        table = self.index.score(asked)
+        raw, chance = chances(table, self._model)
+        order = np.argsort(-raw, kind="stable")[:3]
+        features = evidence(table, raw, chance, order, self._strange.score(asked), asked)
+        sure = probability(self._model.answer, features)
+        near = probability(self._model.offer, features)
+        decision = (
+            Decision.ANSWER
+            if sure >= self._model.answer_at
+            else Decision.CHOICES
+            if near >= self._model.offer_at
+            else Decision.ABSTAIN
+        )
+        matches = tuple(Match(self.index.entries[i], round(float(chance[i]), 4)) for i in order)
+        return Finding(decision, round(sure, 4), matches)
