@@ -1,11 +1,13 @@
 """Sentence encoders behind one seam: bundled lite and full ones, or an embeddings endpoint."""
 
+import hashlib
 import logging
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
+from importlib import resources
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 Vectors = NDArray[np.float32]
 log = logging.getLogger("greenline.encoders")
 BATCH: Final = 64
+SINGLE: Final = 8  # so many texts are questions, more are a guide
 
 
 class Encoder(Protocol):
@@ -49,7 +52,7 @@ class _Bundled:
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Unit vectors, one row per text."""
         with self._lock:
-            if len(texts) > 8:
+            if len(texts) > SINGLE:
                 return _unit(self._compute(list(texts)))
             missing = [text for text in dict.fromkeys(texts) if text not in self._recent]
             if missing:
@@ -142,38 +145,61 @@ def second(choice: str, *, model: str = "", key: str | None = None) -> Encoder |
         return None
 
 
+def _digest(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+
+
+def _load(source: Any) -> dict[int, NDArray[np.int8]]:
+    with np.load(source) as kept:
+        return dict(zip(kept["keys"].tolist(), kept["vectors"], strict=True))
+
+
 class Remembering:
-    """An encoder that keeps the vectors of guide texts in a file, so that a restart computes nothing twice."""
+    """An encoder that computes a guide text once: vectors come with the program and are kept in a file.
+
+    Vectors are kept as 8-bit numbers; the loss against float is below 0.005 in cosine.
+    """
 
     def __init__(self, inner: Encoder, folder: Path | None) -> None:
         self.name = inner.name
         self._inner = inner
-        self._saved = 0
         self._file = folder / f"vectors-{inner.name}.npz" if folder else None
-        self._known: dict[str, NDArray[np.float16]] = {}
+        self._known: dict[int, NDArray[np.int8]] = {}
+        shipped = resources.files("knowledge") / "model" / f"vectors-{inner.name}.npz"
+        if shipped.is_file():
+            with shipped.open("rb") as file:
+                self._known = _load(file)
         if self._file and self._file.exists():
             try:
-                with np.load(self._file) as kept:
-                    self._known = dict(zip(kept["texts"].tolist(), kept["vectors"], strict=True))
+                self._known |= _load(self._file)
             except (OSError, ValueError, KeyError) as error:
                 log.warning("vector cache unreadable, computing afresh: %s", error)
+        self._saved = len(self._known)
+
+    def unknown(self, texts: Iterable[str]) -> int:
+        """How many of the texts would have to be computed."""
+        return len({key for text in texts if (key := _digest(text)) not in self._known})
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Unit vectors, one row per text; only unknown texts are computed, and single questions are not kept."""
-        if len(texts) <= 8:
+        if len(texts) <= SINGLE:
             return self._inner.encode(texts)
-        missing = [text for text in dict.fromkeys(texts) if text not in self._known]
+        keys = [_digest(text) for text in texts]
+        missing = list({key: text for key, text in zip(keys, texts, strict=True) if key not in self._known}.items())
         for start in range(0, len(missing), 512):
             batch = missing[start : start + 512]
-            self._known |= zip(batch, self._inner.encode(batch).astype(np.float16), strict=True)
-        return _unit(np.stack([self._known[text] for text in texts]))
+            vectors = np.round(self._inner.encode([text for _, text in batch]) * 127).astype(np.int8)
+            self._known |= zip((key for key, _ in batch), vectors, strict=True)
+        return _unit(np.stack([self._known[key] for key in keys]))
 
-    def save(self) -> None:
-        """Write what is new to the file."""
-        if not self._file or len(self._known) == self._saved:
+    def save(self, target: Path | None = None) -> None:
+        """Write what is new to the file, or everything to `target`."""
+        file = target or self._file
+        if not file or (target is None and len(self._known) == self._saved):
             return
         self._saved = len(self._known)
-        part = self._file.with_suffix(f".{os.getpid()}.npz")
+        part = file.with_suffix(f".{os.getpid()}.npz")
         part.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(part, texts=np.array(list(self._known)), vectors=np.stack(list(self._known.values())))
-        part.replace(self._file)
+        keys = sorted(self._known)
+        np.savez_compressed(part, keys=np.array(keys, np.uint64), vectors=np.stack([self._known[key] for key in keys]))
+        part.replace(file)

@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 from knowledge import encoders, intents, search
 from knowledge import text as words
 from knowledge.encoders import Encoder, Remembering
-from knowledge.entries import Entry, as_entries, seeds
+from knowledge.entries import English, Entry, as_entries, seeds
 from knowledge.index import CHANNELS, Asked, Index
 
 HERE: Final = Path(__file__).parent
 FOLDS: Final = 4
 WRONG_AT_MOST: Final = 0.02  # wrong direct answers, share of messages
-STRANGE_AT_LEAST: Final = 0.985  # out-of-scope questions that must end in abstention
+STRANGE_AT_LEAST: Final = 0.975  # out-of-scope questions that must end in abstention; the bank is harder than life
+BARE_AT_LEAST: Final = 0.85  # the same for a guide of which only the text is known
 STRANGE_SHARE: Final = 0.18  # share of out-of-scope questions among messages, for weighing
 
 
@@ -52,20 +53,23 @@ class Example:
     right: set[int]  # entry numbers; empty = out of scope
     asked: Asked
     table: NDArray[np.float32]
-    strange: NDArray[np.float64]
+    strange: NDArray[np.float64]  # (4,)
     fold: int
 
 
-def _examples(entries: list[Entry], lite: Encoder, full: Encoder | None) -> list[Example]:
-    """Score every training question against a guide that has not seen it or others of its fold."""
-    rows = [r for r in search._training("questions") if r.get("id") or r.get("ids")]
-    strange = list(search.strange_questions())
+def _questions() -> list[dict[str, Any]]:
+    return search._training("questions")
+
+
+def _rich_examples(entries: list[Entry], lite: Encoder, full: Encoder | None) -> list[Example]:
+    """Every training question against the guide as shipped, but blind to the questions of its own fold."""
+    rows, strange = _questions(), list(search.strange_questions())
     index = Index(entries, lite, full, asked=search.known_questions())
     bank = search.Strange(strange, index, lite, full)
     number = {entry.key: i for i, entry in enumerate(entries)}
     folds = {words.bare(words.clean(r["q"])): i % FOLDS for i, r in enumerate(rows)}
-    aliases = {words.bare(words.clean(w)) for e in entries for w in [e.title, e.question, *e.aliases, e.en.question]}
-    text_fold = np.array([-1 if t in aliases else folds.get(t, -1) for t in index.texts])
+    own = {words.bare(words.clean(t)) for e in entries for t in [e.title, e.question, *e.aliases, e.en.question]}
+    text_fold = np.array([-1 if t in own else folds.get(t, -1) for t in index.texts])
     bank_fold = np.arange(len(bank.texts)) % FOLDS
     place = {t: i for i, t in enumerate(bank.texts)}
     examples: list[Example] = []
@@ -73,12 +77,65 @@ def _examples(entries: list[Entry], lite: Encoder, full: Encoder | None) -> list
         asked = index.ask(row["q"])
         right = {number[key] for key in (row.get("ids") or [row["id"]])}
         table = index.score(asked, hide=text_fold == i % FOLDS)
-        examples.append(Example(right, asked, table, bank.score(asked), i % FOLDS))
+        examples.append(Example(right, asked, table, np.append(bank.score(asked), 0.0), i % FOLDS))
     for i, question in enumerate(strange):
         asked = index.ask(question)
         fold = int(bank_fold[place[asked.variants[0]]]) if asked.variants[0] in place else i % FOLDS
-        examples.append(Example(set(), asked, index.score(asked), bank.score(asked, hide=bank_fold == fold), fold))
+        score = np.append(bank.score(asked, hide=bank_fold == fold), 0.0)
+        examples.append(Example(set(), asked, index.score(asked), score, fold))
     return examples
+
+
+def _bare_examples(entries: list[Entry], lite: Encoder, full: Encoder | None) -> list[Example]:
+    """Every training question against entries of which only title and text are known, once with the right entry and
+    once without it: then the guide is silent, as an imported one is about what it does not cover."""
+    rows = _questions()
+    stripped = [e.model_copy(update={"aliases": [], "question": "", "en": English()}) for e in entries]
+    index = Index(stripped, lite, full)
+    number = {entry.key: i for i, entry in enumerate(entries)}
+    examples: list[Example] = []
+    for i, row in enumerate(rows):
+        if row["style"] in ("english",):
+            continue
+        asked = index.ask(row["q"])
+        right = {number[key] for key in (row.get("ids") or [row["id"]])}
+        table = index.score(asked)
+        examples.append(Example(right, asked, table, np.zeros(4), i % FOLDS))
+        if i % 2:
+            without = table.copy()
+            # neighbours of the right entry often answer too, so they go with it
+            kin = {j for j, e in enumerate(entries) if any(e.key[0] == entries[r].key[0] for r in right)}
+            without[sorted(kin)] = 0
+            examples.append(Example(set(), asked, without, np.zeros(4), i % FOLDS))
+    for i, question in enumerate(search.strange_questions()[::3]):
+        asked = index.ask(question)
+        examples.append(Example(set(), asked, index.score(asked), np.zeros(4), i % FOLDS))
+    return examples
+
+
+def _fit_scope(
+    examples: list[Example], entries: list[Entry], lite: Encoder, full: Encoder | None
+) -> NDArray[np.float64]:
+    """Logistic regression on sentence vectors: is this out of scope? Fills in every example's score, cross-fitted."""
+    from sklearn.linear_model import LogisticRegression
+
+    texts = sorted({words.bare(words.clean(t)) for e in entries for t in [e.title, e.question, *e.aliases]})
+    inside = np.concatenate([encoder.encode(texts) for encoder in (lite, full) if encoder], axis=1).astype(np.float64)
+    vectors = np.stack([search.vector(e.asked) for e in examples])
+    outside = np.array([not e.right for e in examples])
+    folds = np.array([e.fold for e in examples])
+
+    def fit(chosen: NDArray[np.bool_]) -> Any:
+        x = np.concatenate([vectors[chosen], inside])
+        y = np.concatenate([outside[chosen], np.zeros(len(inside), bool)])
+        return LogisticRegression(C=20.0, max_iter=5000, class_weight="balanced").fit(x, y)
+
+    for fold in range(FOLDS):
+        scores = fit(folds != fold).decision_function(vectors[folds == fold])
+        for place, score in zip(np.flatnonzero(folds == fold), scores, strict=True):
+            examples[place].strange[3] = score
+    whole = fit(np.ones(len(examples), bool))
+    return np.append(whole.coef_[0], whole.intercept_[0])
 
 
 def _fit_weights(examples: list[Example], used: list[int]) -> NDArray[np.float64]:
@@ -109,12 +166,14 @@ def _fit_weights(examples: list[Example], used: list[int]) -> NDArray[np.float64
 
 
 def _features(
-    examples: list[Example], model: search.Fitted
+    examples: list[Example], weights: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]]:
     """Evidence, whether the first match is right, whether the right one is among three."""
+    blank = search.Judgement(np.zeros(1), np.zeros(1), 0, 0)
+    model = search.Fitted(weights, weights, np.zeros(1), blank, blank)
     rows, first, three = [], [], []
     for e in examples:
-        raw, chance = search.chances(e.table, model)
+        raw, chance = search.chances(e.table, np.ones(len(e.table), bool), model)
         order = np.argsort(-raw, kind="stable")[:3]
         rows.append(search.evidence(e.table, raw, chance, order, e.strange, e.asked))
         first.append(int(order[0]) in e.right)
@@ -131,37 +190,48 @@ def _logistic(x: NDArray[np.float64], y: NDArray[np.bool_], weight: NDArray[np.f
     return np.append(coefficients, model.intercept_[0] - coefficients @ centre)
 
 
-def fit_search(mode: str, lite: Encoder, full: Encoder | None) -> dict[str, Any]:
-    """Weights, confidence models and thresholds of one mode, with cross-validated figures."""
-    entries = as_entries(seeds())
-    examples = _examples(entries, lite, full)
-    used = [i for i, name in enumerate(CHANNELS) if full or not name.startswith("full")]
+def _judge(examples: list[Example], used: list[int], quiet: float) -> tuple[NDArray[np.float64], dict[str, Any]]:
+    """Weights, confidence models and thresholds with cross-validated figures; `quiet` = least abstention when silent."""
     folds = np.array([e.fold for e in examples])
     strange = np.array([not e.right for e in examples])
     weight = np.where(strange, STRANGE_SHARE / strange.mean(), (1 - STRANGE_SHARE) / (~strange).mean())
     sure, near = np.zeros(len(examples)), np.zeros(len(examples))
     first, three = np.zeros(len(examples), bool), np.zeros(len(examples), bool)
-    blank = np.zeros(1)
     for fold in range(FOLDS):
-        train = [e for e in examples if e.fold != fold]
-        part = search.Fitted(_fit_weights(train, used), 1.0, blank, blank, 0, 0)
-        x, a, b = _features(train, part)
-        answer, offer = _logistic(x, a, weight[folds != fold]), _logistic(x, b, weight[folds != fold])
         test = folds == fold
-        x, first[test], three[test] = _features([e for e in examples if e.fold == fold], part)
+        train = [e for e in examples if e.fold != fold]
+        weights = _fit_weights(train, used)
+        x, a, b = _features(train, weights)
+        answer, offer = _logistic(x, a, weight[~test]), _logistic(x, b, weight[~test])
+        x, first[test], three[test] = _features([e for e in examples if e.fold == fold], weights)
         sure[test] = [search.probability(answer, row) for row in x]
         near[test] = [search.probability(offer, row) for row in x]
-    answer_at, offer_at, figures = _thresholds(sure, near, first, three, strange, weight)
-    whole = search.Fitted(_fit_weights(examples, used), 1.0, blank, blank, 0, 0)
-    x, a, b = _features(examples, whole)
-    return {
-        "weights": whole.weights.round(4).tolist(),
-        "sharpness": 1.0,
+    answer_at, offer_at, figures = _thresholds(sure, near, first, three, strange, weight, quiet)
+    weights = _fit_weights(examples, used)
+    x, a, b = _features(examples, weights)
+    return weights, {
         "answer": _logistic(x, a, weight).round(4).tolist(),
         "offer": _logistic(x, b, weight).round(4).tolist(),
         "answer_at": answer_at,
         "offer_at": offer_at,
         "cross_validated": figures,
+    }
+
+
+def fit_search(lite: Encoder, full: Encoder | None) -> dict[str, Any]:
+    """All parameters of one mode."""
+    entries = as_entries(seeds())
+    used = [i for i, name in enumerate(CHANNELS) if full or not name.startswith("full")]
+    rich = _rich_examples(entries, lite, full)
+    scope = _fit_scope(rich, entries, lite, full)
+    rich_weights, rich_judgement = _judge(rich, used, STRANGE_AT_LEAST)
+    bare_weights, bare_judgement = _judge(_bare_examples(entries, lite, full), used, BARE_AT_LEAST)
+    return {
+        "rich_weights": rich_weights.round(4).tolist(),
+        "bare_weights": bare_weights.round(4).tolist(),
+        "scope": scope.round(4).tolist(),
+        "rich": rich_judgement,
+        "bare": bare_judgement,
     }
 
 
@@ -172,9 +242,10 @@ def _thresholds(
     three: NDArray[np.bool_],
     strange: NDArray[np.bool_],
     weight: NDArray[np.float64],
+    quiet_at_least: float,
 ) -> tuple[float, float, dict[str, float]]:
     """The pair of thresholds that handles most messages rightly within the bounds on wrong and strange ones."""
-    grid = np.round(np.arange(0.02, 0.99, 0.01), 2)
+    grid = [round(float(g), 2) for g in np.arange(0.02, 0.99, 0.01)]
     total = weight.sum()
     best: tuple[float, float, float] = (-1.0, 0.9, 0.9)
     for offer_at in grid:
@@ -183,7 +254,7 @@ def _thresholds(
             answered = sure >= answer_at
             wrong = weight[answered & ~first].sum() / total
             quiet = 1 - (answered | spoke)[strange].mean()
-            if wrong > WRONG_AT_MOST or quiet < STRANGE_AT_LEAST:
+            if wrong > WRONG_AT_MOST or quiet < quiet_at_least:
                 continue
             handled = weight[(answered & first) | (~answered & spoke & three) | (~answered & ~spoke & strange)].sum()
             # a direct answer is better service than a list
@@ -260,8 +331,9 @@ def main() -> None:
     found: dict[str, Any] = {}
     figures: dict[str, Any] = {}
     for mode, second in ((search.LITE, None), (search.FULL, full)):
-        found[mode] = fit_search(mode, lite, second)
-        say(f"search {mode}: {found[mode]['cross_validated']}\n")
+        found[mode] = fit_search(lite, second)
+        for kind in ("rich", "bare"):
+            say(f"search {mode} {kind}: {found[mode][kind]['cross_validated']}\n")
         figures[mode] = fit_intents(mode, [lite, second] if second else [lite])
         say(f"intents {mode}: {figures[mode]}\n")
     lite.save()

@@ -3,6 +3,7 @@
 A channel gives each entry a number in [0, 1]. Ranking, confidence and decision stand in `search`.
 """
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ from knowledge.entries import Entry, texts_to_ask
 from knowledge.pinyin import Decoder, syllables
 
 Scores = NDArray[np.float32]
+RICH: Final = 3  # aliases from which an entry counts as well described
+PASSAGES: Final = 4  # pieces of an answer that are encoded
+PASSAGE: Final = 60  # characters of a piece
 RESCORED: Final = 50  # entries that get the costlier channels
 CHANNELS: Final = (
     "characters",
@@ -115,7 +119,10 @@ class Index:
         self.texts = texts
         self.owners = np.array(owners, np.int32)
         self._starts = np.searchsorted(self.owners, np.arange(len(self.entries))).astype(np.int64)
-        answers = [words.bare(words.clean(f"{e.title} {e.answer}")) for e in self.entries]
+        self.rich = np.array([len(entry.aliases) >= RICH for entry in self.entries], bool)
+        passages = [_passages(entry) for entry in self.entries]
+        answers = [passage for part in passages for passage in part]
+        self._passage_starts = np.cumsum([0, *(len(part) for part in passages)])[:-1].astype(np.int64)
         bodies = [
             words.bare(words.clean(f"{e.title} {e.question} {e.answer} {' '.join(e.tags)}")) for e in self.entries
         ]
@@ -124,9 +131,9 @@ class Index:
         self._sounds = Postings([_sounds(t) for t in texts])
         self._bodies = Postings([words.grams(b) for b in bodies])
         self._lite_texts = lite.encode(texts) if texts else np.zeros((0, 1), np.float32)
-        self._lite_answers = lite.encode([a[:120] for a in answers]) if answers else np.zeros((0, 1), np.float32)
+        self._lite_answers = lite.encode(answers) if answers else np.zeros((0, 1), np.float32)
         self._full_texts = full.encode(texts) if full and texts else None
-        self._full_answers = full.encode([a[:120] for a in answers]) if full and answers else None
+        self._full_answers = full.encode(answers) if full and answers else None
 
     def ask(self, question: str) -> Asked:
         """Prepare a question: normalise, decode, encode."""
@@ -141,6 +148,9 @@ class Index:
 
     def _best(self, per_text: Scores) -> Scores:
         return np.maximum.reduceat(per_text, self._starts)
+
+    def _passage(self, per_passage: Scores) -> Scores:
+        return np.maximum.reduceat(per_passage, self._passage_starts)
 
     def _near(self, per_text: Scores) -> Scores:
         """Mean of an entry's three nearest texts."""
@@ -170,11 +180,11 @@ class Index:
         table[:, 2] = self._best(seen(self._sounds.cosine(_sounds(asked.variants[-1]))))
         lite = seen((self._lite_texts @ asked.lite.T).max(axis=1))
         table[:, 3], table[:, 4] = self._best(lite), self._near(lite)
-        table[:, 5] = (self._lite_answers @ asked.lite.T).max(axis=1)
+        table[:, 5] = self._passage((self._lite_answers @ asked.lite.T).max(axis=1))
         if asked.full is not None and self._full_texts is not None and self._full_answers is not None:
             full = seen(_spread((self._full_texts @ asked.full.T).max(axis=1)))
             table[:, 6], table[:, 7] = self._best(full), self._near(full)
-            table[:, 8] = _spread((self._full_answers @ asked.full.T).max(axis=1))
+            table[:, 8] = self._passage(_spread((self._full_answers @ asked.full.T).max(axis=1)))
         rough = table[:, [0, 2, 3, 6]].sum(axis=1)
         chosen = np.argpartition(-rough, min(RESCORED, len(rough)) - 1)[:RESCORED]
         for number in chosen:
@@ -186,6 +196,21 @@ class Index:
                 if found:
                     table[number, 9] = max(table[number, 9], found[1] / 100)
         return table
+
+
+def _passages(entry: Entry) -> list[str]:
+    """The answer in at most four pieces of whole sentences, each under its title."""
+    title = words.bare(words.clean(entry.title))
+    pieces: list[str] = []
+    for sentence in re.split(r"(?<=[。;;!?\n])", words.clean(entry.answer.replace("\n", "。"))):
+        part = words.bare(sentence)
+        if not part:
+            continue
+        if pieces and (len(pieces) == PASSAGES or len(pieces[-1]) + len(part) <= PASSAGE):
+            pieces[-1] = (pieces[-1] + part)[: 2 * PASSAGE]
+        else:
+            pieces.append(part[: 2 * PASSAGE])
+    return [f"{title} {piece}" for piece in pieces] or [title]
 
 
 def _spread(cosine: Scores) -> Scores:

@@ -30,6 +30,7 @@ EVIDENCE: Final = (
     "strange_characters",
     "strange_lite",
     "strange_full",
+    "scope",
     "over_characters",
     "over_lite",
     "over_full",
@@ -63,23 +64,45 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """Parameters of one mode, made by `knowledge.fit`."""
+class Judgement:
+    """When to speak: two logistic regressions over the evidence and their thresholds."""
 
-    weights: Numbers  # (channels,), non-negative
-    sharpness: float
-    answer: Numbers  # (evidence + 1,) logistic regression: the first match is right
-    offer: Numbers  # (evidence + 1,) logistic regression: the right entry is among the first three
+    answer: Numbers  # (evidence + 1,): the first match is right
+    offer: Numbers  # (evidence + 1,): the right entry is among the first three
     answer_at: float
     offer_at: float
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Parameters of one mode, made by `knowledge.fit`.
+
+    `rich` is for entries with aliases of their own, judged with all evidence; `bare` for imported ones, of which only
+    the text is known: what resembles the out-of-scope bank may be just what another trade's guide is about.
+    """
+
+    rich_weights: Numbers  # (channels,), non-negative
+    bare_weights: Numbers
+    scope: Numbers  # (vector + 1,) logistic regression on the question's vectors: out of scope
+    rich: Judgement
+    bare: Judgement
 
 
 @cache
 def fitted(mode: str) -> Fitted:
     """The parameters shipped with the program."""
     data = json.loads((resources.files("knowledge") / "model" / "search.json").read_text(encoding="utf-8"))[mode]
-    arrays: dict[str, Any] = {name: np.array(data[name]) for name in ("weights", "answer", "offer")}
-    return Fitted(**arrays, sharpness=data["sharpness"], answer_at=data["answer_at"], offer_at=data["offer_at"])
+
+    def judgement(part: dict[str, Any]) -> Judgement:
+        return Judgement(np.array(part["answer"]), np.array(part["offer"]), part["answer_at"], part["offer_at"])
+
+    return Fitted(
+        np.array(data["rich_weights"]),
+        np.array(data["bare_weights"]),
+        np.array(data["scope"]),
+        judgement(data["rich"]),
+        judgement(data["bare"]),
+    )
 
 
 @cache
@@ -128,10 +151,17 @@ class Strange:
         return np.array([top(near), top((self._lite @ asked.lite.T).max(axis=1)), full])
 
 
-def chances(table: Scores, model: Fitted) -> tuple[Numbers, Numbers]:
+def vector(asked: Asked) -> Numbers:
+    """A question's sentence vectors, side by side."""
+    parts = [asked.lite[0]] if asked.full is None else [asked.lite[0], asked.full[0]]
+    return np.concatenate(parts).astype(np.float64)
+
+
+def chances(table: Scores, rich: NDArray[np.bool_], model: Fitted) -> tuple[Numbers, Numbers]:
     """Raw score and softmax probability of every entry."""
-    raw = table.astype(np.float64) @ model.weights
-    spread = np.exp(model.sharpness * (raw - raw.max()))
+    wide = table.astype(np.float64)
+    raw = np.where(rich, wide @ model.rich_weights, wide @ model.bare_weights)
+    spread = np.exp(raw - raw.max())
     return raw, spread / spread.sum()
 
 
@@ -141,14 +171,16 @@ def evidence(
     """What the confidence models look at, shape (len(EVIDENCE),)."""
     first = order[0]
     second = order[1] if len(order) > 1 else first
+    nearest, scope = strange[:3], strange[3:]
     channels = table[first].astype(np.float64)
     picked = channels[[CHANNELS.index("characters"), CHANNELS.index("lite"), CHANNELS.index("full")]]
     return np.concatenate(
         [
             [chance[first], chance[first] - chance[second], raw[first], raw[first] - raw[second]],
             channels,
-            strange,
-            picked - strange,
+            nearest,
+            scope,
+            picked - nearest,
             [min(len(asked.variants[0]), 60) / 60],
         ]
     )
@@ -184,16 +216,20 @@ class Guide:
         if not self.index.entries or not asked.variants[-1]:
             return Finding(Decision.ABSTAIN, 0.0, ())
         table = self.index.score(asked)
-        raw, chance = chances(table, self._model)
+        raw, chance = chances(table, self.index.rich, self._model)
         order = np.argsort(-raw, kind="stable")[:3]
-        features = evidence(table, raw, chance, order, self._strange.score(asked), asked)
-        sure = probability(self._model.answer, features)
-        near = probability(self._model.offer, features)
+        judge, strange = self._model.bare, np.zeros(4)
+        if self.index.rich[order[0]]:
+            judge = self._model.rich
+            scope = vector(asked) @ self._model.scope[:-1] + self._model.scope[-1]
+            strange = np.append(self._strange.score(asked), scope)
+        features = evidence(table, raw, chance, order, strange, asked)
+        sure, near = probability(judge.answer, features), probability(judge.offer, features)
         decision = (
             Decision.ANSWER
-            if sure >= self._model.answer_at
+            if sure >= judge.answer_at
             else Decision.CHOICES
-            if near >= self._model.offer_at
+            if near >= judge.offer_at
             else Decision.ABSTAIN
         )
         matches = tuple(Match(self.index.entries[i], round(float(chance[i]), 4)) for i in order)
