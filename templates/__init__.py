@@ -82,13 +82,13 @@ def environment(language: str, *, html: bool) -> Environment:
     return env
 
 
-def label(name: str, language: str, **facts: Any) -> str:
+def label(name: str, language: str, /, **facts: Any) -> str:
     """The words of a button."""
     module = environment(language, html=False).get_template("_labels.txt").make_module(facts)
     return str(getattr(module, name)()).strip()
 
 
-def render_text(name: str, language: str, **facts: Any) -> str:
+def render_text(name: str, language: str, /, **facts: Any) -> str:
     """One chat text by template name."""
     return environment(language, html=False).get_template(f"{name}.txt").render(facts).strip()
 
@@ -106,7 +106,7 @@ def render_reply(reply: Reply, language: str) -> dict[str, Any]:
     }
 
 
-def error_words(names: Iterable[str], language: str, **facts: Any) -> tuple[str, str]:
+def error_words(names: Iterable[str], language: str, /, **facts: Any) -> tuple[str, str]:
     """Title and advice for the first of `names` (most specific first) that has words."""
     module = environment(language, html=False).get_template("_errors.txt").make_module({"facts": facts})
     for name in names:
@@ -125,7 +125,7 @@ def render_setup_error(reason: str, facts: Mapping[str, Any]) -> str:
     return "\n".join(said)
 
 
-def page(name: str, language: str, **facts: Any) -> str:
+def page(name: str, language: str, /, **facts: Any) -> str:
     """A whole HTML page."""
     return environment(language, html=True).get_template(f"{name}.html").render(facts)
 

@@ -40,7 +40,7 @@ def used() -> Catalog:
             assert env.loader is not None
             file = f"{'pages' if html else 'chat'}/{name}"
             for _, _, words in extract_from_ast(env.parse(env.loader.get_source(env, name)[0]), babel_style=False):
-                message = [word for word in words if word is not None]
+                message = [word for word in words or () if isinstance(word, str)]
                 catalogue.add(message[0] if len(message) == 1 else tuple(message), locations=[(file, 0)])
     return catalogue
 

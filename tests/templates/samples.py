@@ -1,0 +1,102 @@
+"""Sample facts for everything that can be said."""
+
+from typing import Any, Final
+
+Facts = dict[str, Any]
+
+NONE: Final[list[Facts]] = [{}]
+TEXTS: Final[dict[str, list[Facts]]] = {
+    "_ready": [{"port": 8000, "seconds": "2.4"}],
+    "_source": [
+        {"entry": "g04", "version": 3, "title": "Dual supply", "document": "Service Guide", "article": "Article 4"},
+        {"entry": "x01", "version": 1, "title": "Notes", "document": "Notes", "article": ""},
+    ],
+    "about_complaint": NONE,
+    "about_fault_report": NONE,
+    "about_outage_status": NONE,
+    "about_satisfaction": NONE,
+    "about_ticket_status": NONE,
+    "album_received": [{"count": 3}],
+    "answer": [{"answer": "Two months.", "cut": False}, {"answer": "Two months.", "cut": True}],
+    "cancelled": NONE,
+    "checklist_documents": [{"project": "Factory", "documents": ["Plan", "Diagram"]}],
+    "checklist_question": [{"project": "Factory", "question": "Is there a diagram?"}],
+    "checklist_type": NONE,
+    "choices": NONE,
+    "choose_language": NONE,
+    "danger": NONE,
+    "error": [{"title": "Title", "advice": "Advice."}],
+    "file_received": [{"count": 1}, {"count": 2}],
+    "greeting": NONE,
+    "help": NONE,
+    "language_set": NONE,
+    "leave_message": [{"about": "person"}, {"about": "message"}],
+    "location_received": [{"count": 1}],
+    "menu": NONE,
+    "message_left": [{"number": "LY12"}],
+    "nothing_to_cancel": NONE,
+    "silent": NONE,
+    "silent_long": NONE,
+    "smalltalk": NONE,
+    "stale_choice": NONE,
+    "topics": NONE,
+    "unknown_command": [{"command": "/what"}],
+    "wordless": NONE,
+}
+ERRORS: Final[dict[str, Facts]] = {
+    "BadInput": {"problems": [("body.text", "too long"), ("body.choice", "too long")]},
+    "BodyTooLarge": {"limit": 20 * 1024 * 1024},
+    "MoveNotAllowed": {"state": "sent", "action": "cancel"},
+    "TooManyRequests": {"retry_after": 5},
+    "Unexpected": {"reference": "0a1b2c3d"},
+    "UnknownEntry": {"key": "g99"},
+    "UnsupportedFile": {"name": "setup.exe"},
+}
+SOURCE: Final[Facts] = {"entry": "g04", "version": 3, "title": "Dual", "document": "Guide", "article": "Article 4"}
+LINE: Final[Facts] = {
+    "id": 1,
+    "direction": "in",
+    "client_id": None,
+    "by": "contact",
+    "text": "",
+    "choice": None,
+    "choices": [],
+    "sources": [],
+    "attachments": [],
+    "location": None,
+    "at": "2026-03-02T01:00:00Z",
+}
+FILE: Final[Facts] = {"id": "f1", "name": "plan.pdf", "media_type": "application/pdf", "size": 9, "url": "/f/f1"}
+LINES: Final[list[Facts]] = [
+    LINE | {"text": "How long?"},
+    LINE
+    | {
+        "id": 2,
+        "direction": "out",
+        "by": "bot",
+        "text": "Two months.\n• one\n2. two",
+        "choices": [{"id": "keep", "label": "Keep"}],
+        "sources": [SOURCE, SOURCE | {"article": ""}],
+    },
+    LINE | {"id": 3, "choice": "keep"},
+    LINE | {"id": 4, "choice": "gone:1"},
+    LINE | {"id": 5, "choice": "lang:en"},
+    LINE | {"id": 6, "direction": "out", "by": "agent:07", "text": "Good morning"},
+    LINE
+    | {
+        "id": 7,
+        "text": "<script>alert(1)</script>",
+        "attachments": [FILE, FILE | {"name": "a.png", "media_type": "image/png"}, FILE | {"id": None, "url": None}],
+        "location": {"latitude": 31.2, "longitude": 121.5},
+    },
+]
+PAGES: Final[dict[str, list[Facts]]] = {
+    "chat": [
+        {"session_lines": [], "embedded": False},
+        {"session_lines": LINES, "embedded": True},
+    ],
+    "error": [
+        {"status": 404, "title": "Title", "detail": "<b>Detail</b>"},
+        {"status": 503, "title": "Title", "detail": "Detail"},
+    ],
+}
