@@ -23,7 +23,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSONB, distinct_on
 from sqlmodel import Field as SQLField
 from sqlmodel import SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -153,7 +153,7 @@ async def current(db: AsyncSession) -> list[GuideVersion]:
     """The current version of every key, withdrawn ones included."""
     query = (
         select(GuideVersion)
-        .distinct(col(GuideVersion.key))
+        .ext(distinct_on(col(GuideVersion.key)))
         .order_by(col(GuideVersion.key), col(GuideVersion.version).desc())
     )
     return list((await db.exec(query)).all())
