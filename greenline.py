@@ -2,25 +2,27 @@
 
 import asyncio
 import contextlib
+import getpass
 import json
 import logging
 import secrets
 import signal
-import socket
+import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from itertools import groupby
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 import typer
-import uvicorn
-from alembic import command as alembic
-from alembic.config import Config
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+from sqlmodel.ext.asyncio.session import AsyncSession
 
+import migrations
 import templates
-from api.app import create_app
+from api import server
 from api.services import Services
 from bot.assistant import Assistant
 from bot.mind import Mind
@@ -31,8 +33,9 @@ from desk.attachments import Folder
 from desk.clock import SystemClock
 from desk.errors import DatabaseDown, SetupError
 from desk.settings import Settings
-from desk.store import Bell, Store, plain_url
+from desk.store import Bell, Store
 from knowledge import entries
+from knowledge.importer import Drafted, ImportProblem
 
 cli = typer.Typer(
     no_args_is_help=True,
@@ -44,6 +47,7 @@ cli.add_typer(guide_cli, name="guide")
 out: Final = Console()
 err: Final = Console(stderr=True)
 log = logging.getLogger("greenline")
+T = TypeVar("T")
 
 
 # -- wiring -----------------------------------------------------------------------------------------------------------
@@ -60,24 +64,10 @@ def database(config: Settings) -> Iterator[str]:
     yield config.database_url.get_secret_value()
 
 
-def migrate_to_head(url: str) -> None:
-    """Bring the schema up to date. Raises SetupError("database_unreachable")."""
-    import psycopg
-
-    try:
-        psycopg.connect(plain_url(url), connect_timeout=5).close()
-    except psycopg.Error as error:
-        problem = str(error).strip().splitlines()[-1]
-        raise SetupError("database_unreachable", url=logs.mask(url), problem=logs.mask(problem)) from None
-    alembic.upgrade(alembic_config(url), "head")
-
-
-def alembic_config(url: str) -> Config:
-    """Alembic without a file: the migrations of this installation on that database."""
-    config = Config()
-    config.set_main_option("script_location", "migrations:")
-    config.set_main_option("sqlalchemy.url", plain_url(url).replace("%", "%%"))
-    return config
+def prepare(url: str) -> None:
+    """A database to work with: schema up to date, the shipped guide published. Raises SetupError."""
+    migrations.upgrade(url)
+    _in_one_transaction(url, _publish_seeds)
 
 
 def secret_key(config: Settings) -> str:
@@ -93,16 +83,12 @@ def secret_key(config: Settings) -> str:
 
 @contextlib.asynccontextmanager
 async def wired(config: Settings, url: str, *, telegram: bool) -> AsyncIterator[Services]:
-    """All services over one database, the guide seeded and loading."""
+    """All services over one database."""
     store, clock = Store(url), SystemClock()
     storage = Folder(config.data_dir / "attachments")
     mind = Mind(store, clock, config)
     assistant = Assistant(store, mind, clock, language=config.locale)
     try:
-        async with store.transaction() as db:
-            await entries.publish(
-                db, entries.seeds(), origin=entries.SEEDS, by="greenline", at=clock.now(), complete=True
-            )
         async with Bell(url) as bell:
             service = None
             if telegram and config.telegram_token:
@@ -155,59 +141,6 @@ async def working(services: Services) -> AsyncIterator[None]:
             await asyncio.gather(worker, return_exceptions=True)
 
 
-class Server(uvicorn.Server):
-    """uvicorn that leaves signals to us and calls back once it listens."""
-
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._ready = ready
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Signals are handled in `until_stopped`."""
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then say so."""
-        await super().startup(sockets)
-        self._ready()
-
-
-async def serve_web(
-    services: Services, listener: socket.socket, stop: asyncio.Event, ready: Callable[[], None]
-) -> None:
-    """HTTP until `stop` is set."""
-    config = uvicorn.Config(
-        create_app(services),
-        log_config=None,
-        access_log=False,
-        lifespan="off",
-        timeout_graceful_shutdown=2,
-        proxy_headers=True,
-        server_header=False,
-    )
-    server = Server(config, ready)
-    running = asyncio.create_task(server.serve(sockets=[listener]))
-    stopped = asyncio.create_task(stop.wait())
-    await asyncio.wait([running, stopped], return_when=asyncio.FIRST_COMPLETED)
-    server.should_exit = True
-    stopped.cancel()
-    await running
-
-
-def listening(port: int) -> socket.socket:
-    """The port, taken now so that a clash is reported before anything else starts. Raises SetupError."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind(("0.0.0.0", port))
-    except OSError as error:
-        listener.close()
-        raise SetupError("port_taken", port=port, problem=error.strerror) from None
-    listener.set_inheritable(True)
-    return listener
-
-
 def run_until_stopped(main: Callable[[asyncio.Event], Any]) -> None:
     """Run with an event that SIGINT or SIGTERM sets."""
 
@@ -239,10 +172,22 @@ def _plainly() -> Iterator[None]:
     try:
         yield
     except SetupError as error:
-        err.print(templates.render_setup_error(error.reason, error.facts), style="red", highlight=False)
+        err.print(templates.render_setup_error(error.reason, error.facts), style="red", highlight=False, soft_wrap=True)
+        raise typer.Exit(2) from None
+    except ImportProblem as problem:
+        err.print(
+            templates.render_setup_error(f"import_{problem.reason}", problem.facts),
+            style="red",
+            highlight=False,
+            soft_wrap=True,
+        )
         raise typer.Exit(2) from None
     except DatabaseDown:
-        err.print(templates.render_setup_error("database_unreachable", {"url": "", "problem": ""}), style="red")
+        err.print(
+            templates.render_setup_error("database_unreachable", {"url": "", "problem": ""}),
+            style="red",
+            soft_wrap=True,
+        )
         raise typer.Exit(2) from None
 
 
@@ -276,15 +221,20 @@ def worker() -> None:
     _serve(port=None, web=False, telegram=False, worker=True)
 
 
+def _waiting(label: str, config: Settings) -> contextlib.AbstractContextManager[Any]:
+    """A progress line while something takes its time, where there is a terminal."""
+    return out.status(templates.label(label, config.locale)) if out.is_terminal else contextlib.nullcontext()
+
+
 def _serve(*, port: int | None, web: bool, telegram: bool, worker: bool) -> None:
     began = time.monotonic()
     logs.configure()
     with _plainly(), contextlib.ExitStack() as stack:
         config = telegram_service.checked(settings.load(**({"port": port} if port else {})))
-        listener = stack.enter_context(contextlib.closing(listening(config.port))) if web else None
-        with out.status(templates.label("starting", config.locale)) if out.is_terminal else contextlib.nullcontext():
+        listener = stack.enter_context(contextlib.closing(server.listening(config.port))) if web else None
+        with _waiting("starting", config):
             url = stack.enter_context(database(config))
-            migrate_to_head(url)
+            prepare(url)
             secret_key(config)
 
         def announce() -> None:
@@ -304,7 +254,7 @@ def _serve(*, port: int | None, web: bool, telegram: bool, worker: bool) -> None
                 if worker:
                     await running.enter_async_context(working(services))
                 if listener:
-                    await serve_web(services, listener, stop, announce)
+                    await server.serve(services, listener, stop, announce)
                 else:
                     log.info("running")
                     await stop.wait()
@@ -316,14 +266,12 @@ def _serve(*, port: int | None, web: bool, telegram: bool, worker: bool) -> None
 def migrate() -> None:
     """Bring the database schema up to date."""
     with _plainly(), database(settings.load()) as url:
-        migrate_to_head(url)
+        migrations.upgrade(url)
 
 
 @cli.command()
 def check() -> None:
     """Look at configuration, database, guide and search, and say what is wrong."""
-    from rich.text import Text
-
     table = Table(show_header=False, box=None)
     failed = False
 
@@ -348,7 +296,7 @@ def check() -> None:
     row("answers", len(Guide(few, encoders.lite(), None)) == len(few), "ok")
     try:
         with database(config) as url:
-            migrate_to_head(url)
+            migrations.upgrade(url)
             row("database", True, logs.mask(url.split("?")[0]))
     except SetupError as error:
         row("database", False, templates.render_setup_error(error.reason, error.facts))
@@ -361,19 +309,26 @@ def check() -> None:
 def demo() -> None:
     """Load sample data; doing it twice changes nothing."""
     with _plainly(), database(settings.load()) as url:
-        migrate_to_head(url)
-        asyncio.run(_seed(url))
+        prepare(url)
 
 
-async def _seed(url: str) -> None:
-    store, clock = Store(url), SystemClock()
-    try:
-        async with store.transaction() as db:
-            await entries.publish(
-                db, entries.seeds(), origin=entries.SEEDS, by="greenline", at=clock.now(), complete=True
-            )
-    finally:
-        await store.close()
+def _in_one_transaction(url: str, work: Callable[[AsyncSession], Awaitable[T]]) -> T:
+    """What a command does to the database: all of it or nothing."""
+
+    async def done() -> T:
+        store = Store(url)
+        try:
+            async with store.transaction() as db:
+                return await work(db)
+        finally:
+            await store.close()
+
+    return asyncio.run(done())
+
+
+async def _publish_seeds(db: AsyncSession) -> None:
+    seeds, at = entries.seeds(), SystemClock().now()
+    await entries.publish(db, seeds, origin=entries.SEEDS, by="greenline", at=at, complete=True)
 
 
 @guide_cli.command("ask")
@@ -382,8 +337,61 @@ def guide_ask(text: Annotated[str, typer.Argument(help="A question as a customer
     with _plainly():
         config = settings.load()
         with database(config) as url:
-            migrate_to_head(url)
+            prepare(url)
             asyncio.run(_ask(config, url, text))
+
+
+@guide_cli.command("import")
+def guide_import(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="txt, md, docx, pdf or html.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Publish without asking.")] = False,
+) -> None:
+    """Split a service guide into entries, show them, and after confirmation answer from them."""
+    from knowledge import editions, importer
+
+    with _plainly():
+        config = settings.load()
+        with _waiting("reading", config):
+            drafted = importer.split(importer.read(file))
+        with database(config) as url:
+            prepare(url)
+            changes = _in_one_transaction(url, lambda db: editions.compare(db, drafted))
+            _preview(drafted, changes, config.locale)
+            if not (changes["new"] or changes["changed"] or changes["withdrawn"]):
+                return
+            if not yes and not typer.confirm(templates.render_text("_import_confirm", config.locale)):
+                raise typer.Exit(1)
+            by, at = getpass.getuser(), SystemClock().now()
+            with _waiting("publishing", config):
+                written, withdrawn = _in_one_transaction(url, lambda db: editions.publish(db, drafted, by=by, at=at))
+    done = templates.render_text("_import_done", config.locale, written=written, withdrawn=withdrawn)
+    out.print(done, style="green", highlight=False)
+
+
+def _preview(drafted: list[Drafted], changes: dict[str, list[str]], language: str) -> None:
+    """The entries as a table, a chapter a section, then what publishing would change."""
+    known = {key: change for change, keys in changes.items() for key in keys}
+    headings = [
+        templates.label(f"import_{name}", language) for name in ("article", "title", "answer", "change", "notes")
+    ]
+    for document, part in groupby(drafted, key=lambda each: each.draft.document):
+        table = Table(title=f"《{document}》", title_justify="left")
+        for heading in headings:
+            table.add_column(heading, no_wrap=True)
+        chapter = ""
+        for each in part:
+            if each.chapter != chapter:
+                chapter = each.chapter
+                table.add_section()
+                table.add_row("", Text(chapter, "bold"))
+            notes = "、".join(templates.label(f"import_{warning}", language) for warning in each.warnings)
+            change = templates.label(f"import_{known[each.key]}", language)
+            answer = " ".join(each.draft.answer.split())
+            # as plain text: a guide may contain [brackets] that mean something to the terminal
+            table.add_row(*map(Text, (each.draft.article, each.draft.title, answer[:60], change, notes)))
+        out.print(table)
+    counts = {change: len(keys) for change, keys in changes.items()}
+    out.print(templates.render_text("_import_counts", language, entries=len(drafted), **counts), highlight=False)
 
 
 async def _ask(config: Settings, url: str, text: str) -> None:
@@ -415,7 +423,7 @@ def guide_evaluate(
             cache=config.data_dir / "cache" if config.data_dir.exists() else None,
         )
     except evaluate.BadExamination as error:
-        err.print(f"{file}:{error.line}: {error.problem}", style="red", highlight=False)
+        err.print(f"{file}:{error.line}: {error.problem}", style="red", highlight=False, soft_wrap=True)
         raise typer.Exit(2) from None
     if as_json:
         out.print_json(json.dumps(report, ensure_ascii=False))
@@ -431,6 +439,8 @@ def guide_evaluate(
 
 def main() -> None:
     """Entry point of the `greenline` command."""
+    # before the event loop runs, a request to end must still stop the embedded database
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     cli()
 
 

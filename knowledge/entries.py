@@ -172,6 +172,19 @@ async def pinned(db: AsyncSession, key: str, version: int) -> Entry | None:
     return found.entry() if found else None
 
 
+async def compare(db: AsyncSession, drafts: dict[str, Draft], *, origin: str) -> dict[str, list[str]]:
+    """What publishing a complete set would do: keys that are new, changed, unchanged, withdrawn."""
+    known = {row.key: row for row in await current(db)}
+    changes: dict[str, list[str]] = {"new": [], "changed": [], "unchanged": []}
+    for key, draft in drafts.items():
+        old = known.get(key)
+        standing = old is not None and old.standing == Standing.PUBLISHED
+        same = standing and old is not None and old.digest == draft.digest()
+        changes["unchanged" if same else "changed" if standing else "new"].append(key)
+    gone = [row for row in known.values() if row.origin == origin and row.key not in drafts]
+    return changes | {"withdrawn": [row.key for row in gone if row.standing == Standing.PUBLISHED]}
+
+
 async def publish(
     db: AsyncSession, drafts: dict[str, Draft], *, origin: str, by: str, at: datetime, complete: bool = False
 ) -> tuple[int, int]:

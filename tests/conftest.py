@@ -29,7 +29,6 @@ from desk import postgres
 from desk.attachments import Folder
 from desk.settings import Settings
 from desk.store import Bell, Store, plain_url
-from knowledge import entries
 
 ROOT: Final = Path(__file__).parents[1]
 MONDAY: Final = datetime(2026, 3, 2, 1, 0, tzinfo=UTC)  # 09:00 in Shanghai, an ordinary working day
@@ -87,8 +86,7 @@ def template(server: str) -> str:
     with psycopg.connect(plain_url(server), autocommit=True) as db:
         db.execute("CREATE DATABASE pattern")
     url = _named(server, "pattern")
-    greenline.migrate_to_head(url)
-    asyncio.run(greenline._seed(url))
+    greenline.prepare(url)
     return url
 
 

@@ -6,6 +6,9 @@ Facts = dict[str, Any]
 
 NONE: Final[list[Facts]] = [{}]
 TEXTS: Final[dict[str, list[Facts]]] = {
+    "_import_confirm": [{}],
+    "_import_counts": [{"entries": 40, "new": 31, "changed": 5, "unchanged": 4, "withdrawn": 2}],
+    "_import_done": [{"written": 36, "withdrawn": 2}],
     "_ready": [{"port": 8000, "seconds": "2.4"}],
     "_source": [
         {"entry": "g04", "version": 3, "title": "Dual supply", "document": "Service Guide", "article": "Article 4"},

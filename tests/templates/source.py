@@ -4,10 +4,12 @@ import ast
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
+
+from knowledge.documents import Reason
 
 ROOT: Final = Path(__file__).parents[2]
-PACKAGES: Final = ("api", "bot", "desk")
+PACKAGES: Final = ("api", "bot", "desk", "migrations")
 
 
 @cache
@@ -43,4 +45,4 @@ def reasons() -> dict[str, set[str]]:
         reason = call.args[0]
         assert isinstance(reason, ast.Constant) and isinstance(reason.value, str), ast.unparse(call)
         found[reason.value] = {keyword.arg for keyword in call.keywords if keyword.arg}
-    return found
+    return found | {f"import_{reason}": {"name"} for reason in get_args(Reason)}
