@@ -5,10 +5,10 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 BIN := .venv/bin
-export GREENLINE_PORT ?= $(PORT)
-export GREENLINE_DATA_DIR ?= $(DATA_DIR)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
+# pip's own words become one line that counts
+PROGRESS = awk -v all=$$(grep -c == $(1)) '/^Collecting /{n++; printf "\r· %d of at most %d packages", n, all} /^Installing collected/{printf "\r· unpacking them …          "} END{print ""} {fflush()}'
 
 .PHONY: help
 help: ## List the tasks
@@ -17,14 +17,14 @@ help: ## List the tasks
 .venv/run: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Greenline needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
 	@test -x $(BIN)/python || { echo "· making .venv"; $(PYTHON) -m venv .venv; }
-	@echo "· installing $$(grep -c == requirements.lock) packages (about 250 MB, once)"
-	@$(BIN)/pip install --quiet --progress-bar off --require-hashes -r requirements.lock
+	@echo "· fetching about 250 MB of packages, once"
+	@$(BIN)/pip install --progress-bar off --require-hashes -r requirements.lock | $(call PROGRESS,requirements.lock)
 	@$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
 .venv/dev: requirements-dev.lock .venv/run
-	@echo "· installing what development needs"
-	@$(BIN)/pip install --quiet --progress-bar off --require-hashes -r requirements-dev.lock
+	@echo "· fetching what development needs"
+	@$(BIN)/pip install --progress-bar off --require-hashes -r requirements-dev.lock | $(call PROGRESS,requirements-dev.lock)
 	@touch $@
 
 .PHONY: run
