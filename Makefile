@@ -8,7 +8,11 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 # pip's own words become one line that counts
-PROGRESS = awk -v all=$$(grep -c == $(1)) '/^Collecting /{n++; printf "\r· %d of at most %d packages", n, all} /^Installing collected/{printf "\r· unpacking them …          "} END{print ""} {fflush()}'
+define INSTALL
+$(BIN)/python -u -m pip install --progress-bar off --require-hashes -r $(1) | { n=0; while read -r line; do case "$$line" in \
+Collecting*) n=$$((n+1)); printf '\r· %d of at most %d packages' $$n $$(grep -c == $(1));; \
+Installing*) printf '\r· unpacking %d packages           ' $$n;; esac; done; echo; }
+endef
 
 .PHONY: help
 help: ## List the tasks
@@ -18,13 +22,13 @@ help: ## List the tasks
 	@$(PYTHON) -c 'import sys; sys.exit("Greenline needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
 	@test -x $(BIN)/python || { echo "· making .venv"; $(PYTHON) -m venv .venv; }
 	@echo "· fetching about 250 MB of packages, once"
-	@$(BIN)/pip install --progress-bar off --require-hashes -r requirements.lock | $(call PROGRESS,requirements.lock)
+	@$(call INSTALL,requirements.lock)
 	@$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
 .venv/dev: requirements-dev.lock .venv/run
 	@echo "· fetching what development needs"
-	@$(BIN)/pip install --progress-bar off --require-hashes -r requirements-dev.lock | $(call PROGRESS,requirements-dev.lock)
+	@$(call INSTALL,requirements-dev.lock)
 	@touch $@
 
 .PHONY: run
