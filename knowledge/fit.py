@@ -20,6 +20,7 @@ from knowledge import text as words
 from knowledge.encoders import Encoder, Remembering
 from knowledge.entries import English, Entry, as_entries, seeds
 from knowledge.index import CHANNELS, Asked, Index
+from knowledge.pinyin import syllable
 
 HERE: Final = Path(__file__).parent
 FOLDS: Final = 4
@@ -39,7 +40,9 @@ def fit_lexicon(least: int = 20) -> int:
     for line in dictionary.read_text(encoding="utf-8").splitlines():
         word, count, *_ = line.split()
         if len(word) <= 4 and re.fullmatch(r"[\u4e00-\u9fff]+", word) and int(count) >= least:
-            rows.append(f"{word}\t{count}\t{' '.join(lazy_pinyin(word, style=Style.NORMAL))}")
+            # a typed character is heard alone, so 着火 must be found under zhao huo and under zhe huo
+            sounds = dict.fromkeys((" ".join(lazy_pinyin(word, style=Style.NORMAL)), " ".join(map(syllable, word))))
+            rows.append("\t".join([word, count, *sounds]))
     target = HERE / "data" / "lexicon.tsv.gz"
     target.parent.mkdir(exist_ok=True)
     target.write_bytes(gzip.compress("\n".join(rows).encode(), 9, mtime=0))

@@ -24,9 +24,8 @@ _HAN: Final = re.compile(r"[\u3400-\u9fff]")
 _ENGLISH: Final = frozenset(
     [
         *("the", "what", "how", "is", "are", "do", "does", "my", "your", "to", "of", "for", "in", "on", "and", "we"),
-        *("can", "you", "it", "with", "when", "where", "who", "which", "why", "need", "should", "please", "have"),
-        *("has", "was", "will", "if", "there", "not", "about", "this", "that", "or", "an", "at", "be", "from", "long"),
-        *("much", "many", "i", "a"),
+        *("it", "with", "when", "where", "who", "which", "why", "need", "should", "please", "have", "has", "was"),
+        *("will", "if", "there", "not", "about", "this", "that", "or", "at", "from", "much", "many", "i", "our"),
     ]
 )
 
@@ -44,16 +43,17 @@ def syllables(text: str) -> list[str]:
 
 @cache
 def _lexicon() -> tuple[dict[str, list[tuple[str, float]]], frozenset[str]]:
-    """Sound → [(word, log probability)], and all readings known."""
+    """Sound → [(word, log probability)], and all readings known. A word stands under each of its sounds."""
     by_sound: dict[str, list[tuple[str, float]]] = defaultdict(list)
     known: set[str] = set()
     packed = (resources.files("knowledge") / "data" / "lexicon.tsv.gz").read_bytes()
     rows = [line.split("\t") for line in gzip.decompress(packed).decode().splitlines()]
     total = sum(int(row[1]) for row in rows)
-    for word, count, sound in rows:
-        by_sound[sound].append((word, math.log(int(count) / total)))
+    for word, count, *sounds in rows:
+        for sound in sounds:
+            by_sound[sound].append((word, math.log(int(count) / total)))
         if len(word) == 1:
-            known.add(sound)
+            known.add(sounds[0])
     return by_sound, frozenset(known)
 
 
@@ -67,9 +67,10 @@ class Decoder:
         extra = sum(counts.values()) * GUIDE_WEIGHT
         shrink = math.log(1e7 / (1e7 + extra))
         ours: dict[str, dict[str, float]] = defaultdict(dict)
+        sounds = _known_words()
         for word, count in counts.items():
-            sound = " ".join(syllable(c) for c in word)
-            ours[sound][word] = count * GUIDE_WEIGHT / (1e7 + extra)
+            for sound in sounds.get(word) or (" ".join(syllable(c) for c in word),):
+                ours[sound][word] = count * GUIDE_WEIGHT / (1e7 + extra)
         self._ours = {
             sound: sorted(
                 [
@@ -185,5 +186,10 @@ class Decoder:
 
 
 @cache
-def _known_words() -> frozenset[str]:
-    return frozenset(word for words in _lexicon()[0].values() for word, _ in words)
+def _known_words() -> dict[str, tuple[str, ...]]:
+    """Lexicon word → its sounds."""
+    sounds: dict[str, tuple[str, ...]] = {}
+    for sound, words in _lexicon()[0].items():
+        for word, _ in words:
+            sounds[word] = (*sounds.get(word, ()), sound)
+    return sounds
