@@ -371,13 +371,10 @@ def guide_import(
 def _preview(drafted: list[Drafted], changes: dict[str, list[str]], language: str) -> None:
     """The entries as a table, a chapter a section, then what publishing would change."""
     known = {key: change for change, keys in changes.items() for key in keys}
-    headings = [
-        templates.label(f"import_{name}", language) for name in ("article", "title", "answer", "change", "notes")
-    ]
     for document, part in groupby(drafted, key=lambda each: each.draft.document):
-        table = Table(title=f"《{document}》", title_justify="left")
-        for heading in headings:
-            table.add_column(heading, no_wrap=True)
+        table = Table(title=f"《{document}》", title_justify="left", expand=True)
+        for column, share in (("article", None), ("title", 2), ("answer", 3), ("change", None), ("notes", None)):
+            table.add_column(templates.label(f"import_{column}", language), no_wrap=True, ratio=share)
         chapter = ""
         for each in part:
             if each.chapter != chapter:
