@@ -15,7 +15,7 @@ from bot.mind import Mind
 from desk import conversations, deliveries, events, jobs
 from desk.clock import Clock
 from desk.conversations import Address, Channel, Conversation, Direction, Handler, RecordLine
-from desk.errors import DeskError, EmptyMessage
+from desk.errors import DeskError, EmptyMessage, GuideLoading
 from desk.store import Store
 from knowledge import checklists
 from knowledge import text as words
@@ -50,7 +50,7 @@ class Assistant:
         """Handle one message in one transaction: record, decide, store replies, commit.
 
         A repeated external id changes nothing and returns the first result. None = there was nothing to answer.
-        Raises EmptyMessage, GuideLoading, DatabaseDown.
+        While the guide is loading the message is kept and its sender told so. Raises EmptyMessage, DatabaseDown.
         """
         if not (
             inbound.text.strip() or inbound.choice or inbound.files or inbound.location or inbound.back or inbound.gone
@@ -77,7 +77,10 @@ class Assistant:
             conversation.last_inbound_at = at
             replies: list[RecordLine] = []
             if conversation.handler == Handler.BOT:
-                replies = await self._answer(db, conversation, address, inbound, line, at)
+                try:
+                    replies = await self._answer(db, conversation, address, inbound, line, at)
+                except GuideLoading as error:
+                    replies = await self._regret(db, conversation, address, error, line, at)
             db.add(conversation)
             return Received(conversation, line, replies)
 
@@ -118,13 +121,22 @@ class Assistant:
                 db, inbound.channel, inbound.address, name=inbound.name, language=language, at=at
             )
             line = await self._record(db, conversation, inbound, at)
-            title, advice = templates.error_words(
-                [c.__name__ for c in type(error).__mro__], conversation.language, **error.facts
-            )
-            reply = Reply("error", {"title": title, "advice": advice}, (dialogue.KEEP, dialogue.MENU))
-            conversation.state = {**conversation.state, "offered": line.id}
-            db.add(conversation)
-            await self._say(db, conversation, address, [reply], line.id, at)
+            await self._regret(db, conversation, address, error, line, at)
+
+    async def _regret(
+        self,
+        db: AsyncSession,
+        conversation: Conversation,
+        address: Address,
+        error: DeskError,
+        line: RecordLine,
+        at: datetime,
+    ) -> list[RecordLine]:
+        names = [kind.__name__ for kind in type(error).__mro__]
+        title, advice = templates.error_words(names, conversation.language, **error.facts)
+        choices = (dialogue.keep(line.id or 0), dialogue.MENU)
+        reply = Reply("error", {"title": title, "advice": advice}, choices)
+        return await self._say(db, conversation, address, [reply], line.id, at)
 
     async def _before(self, db: AsyncSession, line: RecordLine) -> Received:
         assert line.id is not None
@@ -159,18 +171,19 @@ class Assistant:
         assert line.id is not None
         if self._slipped(conversation, inbound, at):
             return []
-        if inbound.album:
+        heard = await self._hear(inbound)
+        if inbound.album and not heard.reading.danger:
             await self._gather(db, conversation, inbound, line.id, at)
             return []
-        heard = await self._hear(inbound)
         self._follow_language(conversation, inbound)
-        outcome = dialogue.step(self._scene(conversation, line.id), inbound, heard)
+        kept = await self._kept(db, conversation, inbound.choice)
+        outcome = dialogue.step(self._scene(conversation, line.id, kept), inbound, heard)
         line.body = {**line.body, "understood": _understood(heard)}
         db.add(line)
         return await self._carry_out(db, conversation, address, outcome, line.id, at)
 
     async def _hear(self, inbound: Inbound) -> Heard:
-        if inbound.choice is not None or not inbound.text.strip() or inbound.text.startswith("/"):
+        if inbound.choice is not None or not inbound.text.strip() or dialogue.is_command(inbound.text):
             return Heard(Reading(Intent.SMALLTALK, 1.0, False), None)
         return await self._mind.hear(inbound.text)
 
@@ -202,12 +215,23 @@ class Assistant:
             await jobs.defer(db, "finish_album", at=at + ALBUM_PAUSE, conversation=conversation.id, album=inbound.album)
         conversation.state = {**conversation.state, "album": waiting}
 
-    def _scene(self, conversation: Conversation, line: int) -> Scene:
+    async def _kept(self, db: AsyncSession, conversation: Conversation, choice: str | None) -> tuple[int, bool] | None:
+        """The message that a `keep` button stands under, if it is one of this conversation; True = staff have it."""
+        action, _, number = (choice or "").partition(":")
+        if action != "keep" or not number.isdecimal() or len(number) > 18:
+            return None
+        line = await db.get(RecordLine, int(number))
+        if line is None or line.conversation_id != conversation.id or line.direction != Direction.IN:
+            return None
+        left = await events.about(db, f"conversation:{conversation.id}", "message.left")
+        return int(number), any(event.facts["line"] == line.id for event in left)
+
+    def _scene(self, conversation: Conversation, line: int, kept: tuple[int, bool] | None = None) -> Scene:
         guide = self._mind.guide
         return Scene(
             language=conversation.language,
             flow=conversation.state.get("flow") or {},
-            offered=conversation.state.get("offered"),
+            kept=kept,
             line=line,
             entry=guide.entry,
             checklists=checklists.load(),
@@ -228,7 +252,6 @@ class Assistant:
         conversation.state = {
             **conversation.state,
             "flow": dict(outcome.flow),
-            "offered": outcome.offered,
             "language_fixed": bool(outcome.language or conversation.state.get("language_fixed")),
         }
         subject = f"conversation:{conversation.id}"

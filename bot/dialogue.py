@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from bot.inbound import Inbound
@@ -17,12 +17,12 @@ NO_FACTS: Final[dict[str, Any]] = {}
 
 MENU: Final = Choice("menu", "menu", NO_FACTS)
 PERSON: Final = Choice("person", "person", NO_FACTS)
-KEEP: Final = Choice("keep", "keep", NO_FACTS)
 CANCEL: Final = Choice("cancel", "cancel", NO_FACTS)
 CHECKLIST: Final = Choice("check", "checklist", NO_FACTS)
 
-_YES: Final = re.compile(r"^(是|有|对|嗯|好|要|包括|包含|含|yes|y|yeah|yep|有的|是的|对的)[的了啊呀吧。.!!]*$", re.I)
-_NO: Final = re.compile(r"^(不|没|无|否|木有|no|n|nope|没有|不是|不含|不包括|不要)[的有了是啊呀吧含。.!!]*$", re.I)
+COMMANDS: Final = ("start", "help", "menu", "lang", "cancel")
+_BACK: Final = re.compile(r"^(返回|后退|上一步|重选|重新选|换一个|换个|back|change)\W*$", re.I)
+_SHORT: Final = 12  # characters of a message that is a word in passing, not a text of its own
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Scene:
 
     language: str
     flow: Mapping[str, Any]  # what we are in the middle of; empty between matters
-    offered: int | None  # the inbound that `keep` would leave for staff
+    kept: tuple[int, bool] | None  # the inbound that a `keep` button means, and whether staff already have it
     line: int  # number of this inbound in the contact record
     entry: Callable[[str], Entry | None]
     checklists: Checklists
@@ -67,7 +67,6 @@ class Outcome:
 
     replies: tuple[Reply, ...] = ()
     flow: Mapping[str, Any] = field(default_factory=dict)
-    offered: int | None = None
     language: str | None = None  # set = the customer fixed it
     effects: tuple[Left | Alarm, ...] = ()
 
@@ -76,27 +75,38 @@ def step(scene: Scene, inbound: Inbound, heard: Heard) -> Outcome:
     """Decide the replies and the next state for one message."""
     if inbound.choice is not None:
         return _tapped(scene, inbound.choice)
-    if inbound.text.startswith("/"):
+    if is_command(inbound.text):
         return _command(scene, inbound.text)
+    flow = scene.flow.get("name")
+    # before danger: "有" and "没有系统图" answer what was asked, and nothing else is understood there
+    if flow == "checklist" and not inbound.files and (outcome := _checklist_words(scene, inbound.text)):
+        return outcome
     if heard.reading.danger:
         return _danger(scene)
-    flow = scene.flow.get("name")
+    if inbound.text.startswith("/"):
+        return _unknown_command(scene, inbound.text)
     if flow == "message":
         return _message(scene, inbound, heard)
-    if flow == "checklist" and (outcome := _checklist_words(scene, inbound.text)):
-        return outcome
     if inbound.files or inbound.location:
-        name = "location_received" if inbound.location else "file_received"
-        count = max(1, len(inbound.files))
-        return Outcome((Reply(name, {"count": count}, (KEEP, MENU)),), offered=scene.line)
+        return _received(scene, inbound, heard)
     return _question(scene, inbound, heard)
+
+
+def is_command(text: str) -> bool:
+    """Whether the message is one of the commands, and so nothing that needs to be understood."""
+    return text.startswith("/") and _parts(text)[0] in COMMANDS
+
+
+def keep(line: int, label: str = "keep") -> Choice:
+    """The button that leaves one inbound for staff."""
+    return Choice(f"keep:{line}", label, NO_FACTS)
 
 
 def album(scene: Scene, *, count: int) -> Outcome:
     """The one answer to a whole album: part of a message that is being left, or an offer to leave it."""
     if scene.flow.get("name") == "message":
-        return _left(scene, scene.line, str(scene.flow.get("about", "message")))
-    return Outcome((Reply("album_received", {"count": count}, (KEEP, MENU)),), offered=scene.line)
+        return _left(scene.line, str(scene.flow.get("about", "message")))
+    return Outcome((Reply("album_received", {"count": count}, (keep(scene.line), MENU)),))
 
 
 def greeting(language: str) -> Reply:
@@ -118,9 +128,14 @@ def _menu_choices(language: str) -> tuple[Choice, ...]:
 # -- commands and buttons ---------------------------------------------------------------------------------------------
 
 
+def _parts(text: str) -> tuple[str, str]:
+    """Name and argument of a command, however Telegram addresses it."""
+    name, *rest = text[1:].split(maxsplit=1) or [""]
+    return name.partition("@")[0].lower(), "".join(rest)
+
+
 def _command(scene: Scene, text: str) -> Outcome:
-    name, _, argument = text[1:].partition(" ")
-    name = name.partition("@")[0].lower()
+    name, argument = _parts(text)
     match name:
         case "start":
             return Outcome((greeting(scene.language),))
@@ -130,13 +145,17 @@ def _command(scene: Scene, text: str) -> Outcome:
             return _menu(scene)
         case "cancel":
             return _cancelled(scene)
-        case "lang":
+        case _:
             wanted = {"en": "en", "english": "en", "zh": "zh_CN", "中文": "zh_CN"}.get(argument.strip().lower())
             if wanted:
                 return _language(wanted)
             choices = (Choice("lang:zh_CN", "chinese", NO_FACTS), Choice("lang:en", "english", NO_FACTS))
             return Outcome((Reply("choose_language", {}, choices),), flow=scene.flow)
-    return Outcome((Reply("unknown_command", {"command": f"/{name}"[:40]}, (MENU,)),), flow=scene.flow)
+
+
+def _unknown_command(scene: Scene, text: str) -> Outcome:
+    command = f"/{_parts(text)[0]}"[:40]
+    return Outcome((Reply("unknown_command", {"command": command}, (MENU,)),), flow=scene.flow)
 
 
 def _tapped(scene: Scene, choice: str) -> Outcome:
@@ -159,12 +178,11 @@ def _tapped(scene: Scene, choice: str) -> Outcome:
                 return _answered(scene, entry, ())
         case "check":
             return _checklist(scene, argument)
-        case "person":
+        case "person" | "more":
             return Outcome((Reply("leave_message", {"about": "message"}, (CANCEL,)),), flow=_message_flow("message"))
-        case "keep" if scene.offered:
-            return _left(scene, scene.offered, "message")
-        case "more" if argument:
-            return Outcome((Reply("leave_message", {"about": "message"}, (CANCEL,)),), flow=_message_flow("message"))
+        case "keep" if scene.kept:
+            line, already = scene.kept
+            return _left(line, "message", already=already)
     return Outcome((Reply("stale_choice", {}, _menu_choices(scene.language)),))
 
 
@@ -195,17 +213,29 @@ def _question(scene: Scene, inbound: Inbound, heard: Heard) -> Outcome:
     if reading.intent == Intent.HUMAN_AGENT:
         return Outcome((Reply("leave_message", {"about": "person"}, (CANCEL,)),), flow=_message_flow("person"))
     if reading.intent != Intent.ASK_GUIDE:
-        choices = (KEEP, Choice("person", "write_more", NO_FACTS), *_top_choice(scene, finding), MENU)
-        return Outcome((Reply(f"about_{reading.intent}", {}, choices),), offered=scene.line)
+        choices = (keep(scene.line), Choice("person", "write_more", NO_FACTS), *_top_choice(scene, finding), MENU)
+        return Outcome((Reply(f"about_{reading.intent}", {}, choices),))
+    if outcome := _checklist_asked(scene, inbound.text, finding):
+        return outcome
     if finding.decision is Decision.ANSWER:
         best, *others = finding.matches
         return _answered(scene, best.entry, tuple(match.entry for match in others[:2]), cut=len(inbound.text) > LONG)
     if finding.decision is Decision.CHOICES:
         choices = tuple(_entry_choice(match.entry, scene.language) for match in finding.matches[:3])
-        keep = Choice("keep", "none_of_these", NO_FACTS)
-        return Outcome((Reply("choices", {}, (*choices, keep)),), offered=scene.line)
+        return Outcome((Reply("choices", {}, (*choices, keep(scene.line, "none_of_these"))),))
     name = "silent_long" if len(inbound.text) > LONG else "silent"
-    return Outcome((Reply(name, {}, (KEEP, MENU)),), offered=scene.line)
+    return Outcome((Reply(name, {}, (keep(scene.line), MENU)),))
+
+
+def _received(scene: Scene, inbound: Inbound, heard: Heard) -> Outcome:
+    """A file or a place; a question written under it is answered too, where the guide is sure."""
+    name = "location_received" if inbound.location else "file_received"
+    facts = {"count": max(1, len(inbound.files))}
+    finding = heard.finding
+    if finding and finding.decision is Decision.ANSWER and heard.reading.intent == Intent.ASK_GUIDE:
+        asked = _question(scene, inbound, heard)
+        return replace(asked, replies=(Reply(name, facts, (keep(scene.line),)), *asked.replies))
+    return Outcome((Reply(name, facts, (keep(scene.line), MENU)),))
 
 
 def _top_choice(scene: Scene, finding: Finding) -> tuple[Choice, ...]:
@@ -236,10 +266,10 @@ def _answered(scene: Scene, entry: Entry, others: tuple[Entry, ...], *, cut: boo
     reply = Reply(
         "answer",
         {"answer": said.answer.strip(), "cut": cut},
-        (*choices, Choice("keep", "not_my_question", NO_FACTS)),
+        (*choices, keep(scene.line, "not_my_question")),
         (source(entry, scene.language),),
     )
-    return Outcome((reply,), offered=scene.line)
+    return Outcome((reply,))
 
 
 # -- checklists -------------------------------------------------------------------------------------------------------
@@ -274,20 +304,43 @@ def _documents(scene: Scene, project: ProjectType, answers: list[bool]) -> Outco
     entries = [entry for key in project.entries if (entry := scene.entry(key))]
     sources = tuple(source(entry, scene.language) for entry in entries[:1])
     choices = (Choice("check", "other_project", NO_FACTS), PERSON, MENU)
-    return Outcome((Reply("checklist_documents", facts, choices, sources),))
+    listed = Reply("checklist_documents", facts, choices, sources)
+    return Outcome((*_application(scene), listed))
+
+
+def _application(scene: Scene) -> tuple[Reply, ...]:
+    """Where to apply and what to write, as the guide says it: the list comes on top of that."""
+    entries = [entry for key in scene.checklists.application if (entry := scene.entry(key))]
+    if not entries:
+        return ()
+    answer = "\n".join(entry.said(scene.language).answer.strip() for entry in entries)
+    cited = tuple(source(entry, scene.language) for entry in entries)
+    return (Reply("answer", {"answer": answer, "cut": False}, (), cited),)
+
+
+def _checklist_asked(scene: Scene, text: str, finding: Finding) -> Outcome | None:
+    """A question for the documents of one project type, where the list says more than the entry that was found."""
+    project = scene.checklists.asked_for(text)
+    if project is None or not any(match.entry.key in project.entries for match in finding.matches):
+        return None
+    answers = project.told(text)
+    certain = len(answers) == len(project.conditions) > 0
+    if finding.decision is Decision.ANSWER and not certain:
+        return None
+    return _checklist(scene, f"{project.key}:{''.join('ny'[answer] for answer in answers)}")
 
 
 def _checklist_words(scene: Scene, text: str) -> Outcome | None:
     """Free text inside the checklist: a project type by its name, or yes and no. None = it is something else."""
-    at = scene.flow.get("at")
-    text = text.strip()
-    if at and (_YES.match(text) or _NO.match(text)):
-        return _checklist(scene, at + ("n" if _NO.match(text) else "y"))
-    if not at:
-        for project in scene.checklists.types.values():
-            if text and text.lower() in (project.name.zh, project.name.en.lower()):
-                return _checklist(scene, project.key)
-    return None
+    if _BACK.match(text.strip()):
+        return _checklist(scene, "")
+    key, _, marks = str(scene.flow.get("at") or "").partition(":")
+    if project := scene.checklists.types.get(key):
+        condition = project.next_question(marks)
+        answer = condition.answered(text) if condition else None
+        return None if answer is None else _checklist(scene, f"{key}:{marks}{'ny'[answer]}")
+    chosen = scene.checklists.chosen(text)
+    return _checklist(scene, f"{chosen.key}:{''.join('ny'[a] for a in chosen.told(text))}") if chosen else None
 
 
 # -- words for a person -----------------------------------------------------------------------------------------------
@@ -298,16 +351,14 @@ def _message_flow(about: str) -> dict[str, Any]:
 
 
 def _message(scene: Scene, inbound: Inbound, heard: Heard) -> Outcome:
-    if not inbound.files and heard.reading.intent == Intent.CANCEL and len(inbound.text) <= 12:
+    if not inbound.files and heard.reading.intent == Intent.CANCEL and len(inbound.text) <= _SHORT:
         return _cancelled(scene)
-    if not (inbound.text.strip() or inbound.files or inbound.location):
-        return Outcome((Reply("leave_message", {"about": "message"}, (CANCEL,)),), flow=scene.flow)
-    return _left(scene, scene.line, str(scene.flow.get("about", "message")))
+    return _left(scene.line, str(scene.flow.get("about", "message")))
 
 
-def _left(scene: Scene, line: int, about: str) -> Outcome:
+def _left(line: int, about: str, *, already: bool = False) -> Outcome:
     reply = Reply("message_left", {"number": f"LY{line}"}, (Choice(f"more:{line}", "write_more", NO_FACTS), MENU))
-    return Outcome((reply,), effects=(Left(line, about),))
+    return Outcome((reply,), effects=() if already else (Left(line, about),))
 
 
 def _danger(scene: Scene) -> Outcome:

@@ -6,6 +6,11 @@ from typing import Any
 from desk.conversations import Channel
 
 
+def storable(text: str) -> str:
+    """The text without what no database keeps: NUL characters and halves of surrogate pairs."""
+    return text.replace("\x00", "").encode("utf-8", "replace").decode()
+
+
 @dataclass(frozen=True)
 class File:
     """A file that came with a message: already stored (`id`), or still to be fetched from the channel (`remote`)."""
@@ -15,6 +20,9 @@ class File:
     size: int
     id: str | None = None
     remote: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", storable(self.name))
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,12 @@ class Inbound:
     language: str | None = None  # what the channel knows about the person's language
     back: bool = False  # only says that the address works again, nothing to answer
     gone: bool = False  # only says that the address no longer works
+
+    def __post_init__(self) -> None:
+        for field in ("text", "name"):
+            object.__setattr__(self, field, storable(getattr(self, field)))
+        if self.choice is not None:
+            object.__setattr__(self, "choice", storable(self.choice))
 
     def body(self) -> dict[str, Any]:
         """What the contact record keeps beside the text."""

@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+from dataclasses import replace
 from pathlib import Path
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from bot.dialogue import Heard
@@ -16,6 +18,8 @@ from knowledge.encoders import Remembering
 from knowledge.intents import Reader
 from knowledge.search import Finding, Guide
 
+PIECE: Final = 120  # characters of a very long message that are read at a time for danger
+PIECES: Final = 100  # of which at most so many, about a second
 log = logging.getLogger("greenline.mind")
 
 
@@ -83,6 +87,8 @@ class Mind:
     @staticmethod
     def _hear(guide: Guide, reader: Reader, text: str) -> Heard:
         reading = reader.read(text)
+        if not reading.danger and any(reader.read(part).danger for part in _unread(text)):
+            reading = replace(reading, danger=True)
         if not words.bare(words.clean(text)):
             return Heard(reading, None)
         return Heard(reading, guide.find(text))
@@ -90,3 +96,12 @@ class Mind:
     async def find(self, question: str) -> Finding:
         """Search the guide alone."""
         return await asyncio.to_thread(self.guide.find, question)
+
+
+def _unread(text: str) -> list[str]:
+    """The middle of a very long message, which search leaves out, in pieces of a sentence or two."""
+    half = words.LONGEST // 2
+    if len(text) <= words.LONGEST:
+        return []
+    middle = text[half - PIECE // 2 : -half + PIECE // 2]
+    return [middle[start : start + PIECE] for start in range(0, len(middle), PIECE // 2)][:PIECES]

@@ -1,15 +1,18 @@
 """The event table: every change of state once, for other systems, pages and replay."""
 
+import re
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import BigInteger, Column, DateTime, Identity, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlmodel import Field, SQLModel, select
+from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from desk.errors import BadCursor
 from desk.store import notify
+
+_CURSOR: Final = re.compile(r"[0-9]{1,18}-[0-9]{1,18}")
 
 
 class Event(SQLModel, table=True):
@@ -50,9 +53,14 @@ async def read(db: AsyncSession, *, after: str | None = None, limit: int = 200) 
         .limit(limit)
     )
     if after:
-        try:
-            xid, number = (int(part) for part in after.split("-"))
-        except ValueError:
-            raise BadCursor(after=after) from None
+        if not _CURSOR.fullmatch(after):
+            raise BadCursor(after=after)
+        xid, number = (int(part) for part in after.split("-"))
         query = query.where(text("(event.xid, event.id) > (:xid, :number)").bindparams(xid=xid, number=number))
+    return list((await db.exec(query)).all())
+
+
+async def about(db: AsyncSession, subject: str, kind: str) -> list[Event]:
+    """The events of one kind on one subject, oldest first."""
+    query = select(Event).where(col(Event.subject) == subject, col(Event.kind) == kind).order_by(col(Event.id))
     return list((await db.exec(query)).all())

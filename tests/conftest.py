@@ -134,11 +134,13 @@ def config(tmp_path: Path, url: str) -> Settings:
 
 
 @pytest.fixture(scope="session")
-def loaded(template: str, tmp_path_factory: pytest.TempPathFactory) -> Mind:
-    """A mind that has indexed the shipped guide, built once a run."""
+def loaded(template: str, pytestconfig: pytest.Config) -> Mind:
+    """A mind that has indexed the shipped guide, built once a run; vectors are kept from run to run."""
+    assert pytestconfig.cache is not None
+    kept = pytestconfig.cache.mkdir("mind")
 
     async def load() -> Mind:
-        config = Settings(_env_file=None, data_dir=tmp_path_factory.mktemp("mind"))  # type: ignore[call-arg]
+        config = Settings(_env_file=None, data_dir=kept)  # type: ignore[call-arg]
         store = Store(template)
         mind = Mind(store, SetClock(), config)
         await mind.load()
