@@ -176,7 +176,7 @@ class Assistant:
             await self._gather(db, conversation, inbound, line.id, at)
             return []
         self._follow_language(conversation, inbound)
-        kept = await self._kept(db, conversation, inbound.choice)
+        kept = await self._kept(db, conversation, inbound.choice, before=line.id)
         outcome = dialogue.step(self._scene(conversation, line.id, kept), inbound, heard)
         line.body = {**line.body, "understood": _understood(heard)}
         db.add(line)
@@ -215,12 +215,14 @@ class Assistant:
             await jobs.defer(db, "finish_album", at=at + ALBUM_PAUSE, conversation=conversation.id, album=inbound.album)
         conversation.state = {**conversation.state, "album": waiting}
 
-    async def _kept(self, db: AsyncSession, conversation: Conversation, choice: str | None) -> tuple[int, bool] | None:
+    async def _kept(
+        self, db: AsyncSession, conversation: Conversation, choice: str | None, *, before: int
+    ) -> tuple[int, bool] | None:
         """The message that a `keep` button stands under, if it is one of this conversation; True = staff have it."""
         action, _, number = (choice or "").partition(":")
         if action != "keep" or not number.isdecimal() or len(number) > 18:
             return None
-        line = await db.get(RecordLine, int(number))
+        line = await db.get(RecordLine, int(number)) if int(number) < before else None
         if line is None or line.conversation_id != conversation.id or line.direction != Direction.IN:
             return None
         left = await events.about(db, f"conversation:{conversation.id}", "message.left")

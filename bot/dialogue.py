@@ -13,6 +13,7 @@ from knowledge.search import Decision, Finding
 from templates import Choice, Reply, Source
 
 LONG: Final = 400  # characters of a question that are read
+SURE: Final = 0.5  # chance of an intent below which the message is taken as a question to the guide
 NO_FACTS: Final[dict[str, Any]] = {}
 
 MENU: Final = Choice("menu", "menu", NO_FACTS)
@@ -203,18 +204,19 @@ def _language(language: str) -> Outcome:
 
 
 def _question(scene: Scene, inbound: Inbound, heard: Heard) -> Outcome:
-    reading, finding = heard.reading, heard.finding
+    finding = heard.finding
     if finding is None:
         return Outcome((Reply("wordless", {}, _menu_choices(scene.language)),))
-    if reading.intent == Intent.SMALLTALK:
+    intent = heard.reading.intent if heard.reading.confidence >= SURE else Intent.ASK_GUIDE
+    if intent == Intent.SMALLTALK:
         return Outcome((Reply("smalltalk", {}, _menu_choices(scene.language)),))
-    if reading.intent == Intent.CANCEL:
+    if intent == Intent.CANCEL:
         return _cancelled(scene)
-    if reading.intent == Intent.HUMAN_AGENT:
+    if intent == Intent.HUMAN_AGENT:
         return Outcome((Reply("leave_message", {"about": "person"}, (CANCEL,)),), flow=_message_flow("person"))
-    if reading.intent != Intent.ASK_GUIDE:
+    if intent != Intent.ASK_GUIDE:
         choices = (keep(scene.line), Choice("person", "write_more", NO_FACTS), *_top_choice(scene, finding), MENU)
-        return Outcome((Reply(f"about_{reading.intent}", {}, choices),))
+        return Outcome((Reply(f"about_{intent}", {}, choices),))
     if outcome := _checklist_asked(scene, inbound.text, finding):
         return outcome
     if finding.decision is Decision.ANSWER:
@@ -362,8 +364,7 @@ def _left(line: int, about: str, *, already: bool = False) -> Outcome:
 
 
 def _danger(scene: Scene) -> Outcome:
-    return Outcome(
-        (Reply("danger", {}, (CANCEL,)),),
-        flow=_message_flow("danger"),
-        effects=(Alarm(scene.line), Left(scene.line, "danger")),
-    )
+    told = scene.flow.get("about") == "danger"  # the advice has been given, and these are the details
+    outcome = _left(scene.line, "danger") if told else Outcome((Reply("danger", {}, (CANCEL,)),))
+    flow = {} if told else _message_flow("danger")
+    return replace(outcome, flow=flow, effects=(Alarm(scene.line), Left(scene.line, "danger")))

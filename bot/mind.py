@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -16,10 +17,11 @@ from knowledge import encoders, entries
 from knowledge import text as words
 from knowledge.encoders import Remembering
 from knowledge.intents import Reader
-from knowledge.search import Finding, Guide
+from knowledge.search import Decision, Finding, Guide
 
 PIECE: Final = 120  # characters of a very long message that are read at a time for danger
 PIECES: Final = 100  # of which at most so many, about a second
+_SENTENCE: Final = re.compile(r"[^。！？!?\n]+[。！？!?]?")
 log = logging.getLogger("greenline.mind")
 
 
@@ -91,7 +93,12 @@ class Mind:
             reading = replace(reading, danger=True)
         if not words.bare(words.clean(text)):
             return Heard(reading, None)
-        return Heard(reading, guide.find(text))
+        found = guide.find(text)
+        if len(text) > words.LONGEST and found.decision is not Decision.ANSWER:
+            # the question is mostly the last sentence, sometimes the first
+            ends = [guide.find(sentence) for sentence in _ends(text)]
+            found = next((other for other in ends if other.decision is Decision.ANSWER), found)
+        return Heard(reading, found)
 
     async def find(self, question: str) -> Finding:
         """Search the guide alone."""
@@ -105,3 +112,9 @@ def _unread(text: str) -> list[str]:
         return []
     middle = text[half - PIECE // 2 : -half + PIECE // 2]
     return [middle[start : start + PIECE] for start in range(0, len(middle), PIECE // 2)][:PIECES]
+
+
+def _ends(text: str) -> list[str]:
+    """The last and the first sentence."""
+    sentences = [part for part in _SENTENCE.findall(text) if len(part) >= 4]
+    return [sentences[-1], sentences[0]] if sentences else []

@@ -117,6 +117,12 @@ def test_small_talk_is_answered_in_kind() -> None:
     assert names(say("你好", heard(Intent.SMALLTALK))) == ["smalltalk"]
 
 
+def test_an_intent_that_is_only_guessed_is_not_acted_on() -> None:
+    for intent in Intent:
+        guessed = Heard(Reading(intent, 0.49, False), NOTHING)
+        assert names(say("a", guessed)) == ["silent"]
+
+
 def test_asking_for_a_person_begins_a_message() -> None:
     outcome = say("转人工", heard(Intent.HUMAN_AGENT))
     assert names(outcome) == ["leave_message"] and outcome.flow == {"name": "message", "about": "person"}
@@ -250,6 +256,13 @@ def test_danger_under_a_picture_or_behind_a_wrong_command_is_heard() -> None:
 def test_an_answer_to_the_question_just_asked_is_no_alarm() -> None:
     outcome = say("没有低压配电系统图", heard(danger=True), flow={"name": "checklist", "at": "factory:"})
     assert names(outcome) == ["answer", "checklist_documents"] and outcome.effects == ()
+
+
+def test_details_of_a_danger_alarm_again_without_repeating_the_advice() -> None:
+    flow = {"name": "message", "about": "danger"}
+    outcome = say("变压器还在冒火", heard(danger=True), flow=flow)
+    assert names(outcome) == ["message_left"] and outcome.flow == {}
+    assert outcome.effects == (Alarm(LINE), Left(LINE, "danger"))
 
 
 def test_what_follows_a_danger_is_left_with_it() -> None:
