@@ -39,6 +39,9 @@ class Contact(SQLModel, table=True):
 
     id: int | None = Field(default=None, sa_column=key())
     name: str = Field(default="", sa_column=words(default=""))
+    phone: str = Field(
+        default="", sa_column=Column("phone", words().type, nullable=False, server_default="", index=True)
+    )
     created_at: datetime = Field(sa_column=moment())
 
 
@@ -66,6 +69,7 @@ class Conversation(SQLModel, table=True):
     contact_id: int = Field(sa_column=ref("contact.id"))
     language: str = Field(sa_column=words())
     handler: Handler = Field(default=Handler.BOT, sa_column=words(default="bot"))
+    account_id: int | None = Field(default=None, sa_column=ref("account.id", nullable=True))  # the one talked about
     state: dict[str, Any] = Field(default_factory=dict, sa_column=facts())
     created_at: datetime = Field(sa_column=moment())
     last_inbound_at: datetime | None = Field(default=None, sa_column=moment(nullable=True))
@@ -163,6 +167,11 @@ async def find(db: AsyncSession, channel: Channel, external_id: str) -> Conversa
     if address is None:
         return None
     return (await db.exec(select(Conversation).where(col(Conversation.address_id) == address.id))).first()
+
+
+async def at(db: AsyncSession, address_id: int) -> Conversation | None:
+    """The conversation at a known address, without locking it."""
+    return (await db.exec(select(Conversation).where(col(Conversation.address_id) == address_id))).first()
 
 
 async def write(db: AsyncSession, line: RecordLine) -> RecordLine:

@@ -53,6 +53,50 @@ class UnknownAttachment(NotFound):
     """No such attachment in this conversation."""
 
 
+class UnknownAccount(NotFound):
+    """No such account, or none that the caller may know of."""
+
+
+class UnknownArea(NotFound):
+    """No such area. Facts: name."""
+
+
+class UnknownStaff(NotFound):
+    """No such member of staff. Facts: name."""
+
+
+class NotSignedIn(NotAllowed):
+    """A member of staff must sign in first, or the token is wrong, expired or revoked."""
+
+
+class WrongSignIn(NotAllowed):
+    """Name, password or code is wrong."""
+
+
+class SignInLocked(NotAllowed):
+    """Too many wrong tries. Facts: retry_after in seconds."""
+
+
+class NotPermitted(NotAllowed):
+    """The role does not allow this. Facts: permission."""
+
+
+class ForeignOrigin(NotAllowed):
+    """The request comes from a page of another site."""
+
+
+class NameTaken(Conflict):
+    """Somebody has this name already. Facts: name."""
+
+
+class Frozen(Conflict):
+    """The classification of this year is confirmed and cannot change. Facts: year."""
+
+
+class NoPurchases(Conflict):
+    """There are no purchases to classify by. Facts: year."""
+
+
 class WrongSecret(NotAllowed):
     """The webhook secret header is missing or wrong."""
 

@@ -223,3 +223,21 @@ def downgrade() -> None:
     op.drop_table("event")
     op.drop_table("contact")
     op.drop_table("channel_pause")
+    # whatever the job library made carries its name
+    op.execute(
+        """
+        DO $$ DECLARE made record; BEGIN
+          FOR made IN
+            SELECT 'TABLE ' || oid::regclass AS it FROM pg_class
+              WHERE relname LIKE 'procrastinate%' AND relkind = 'r'
+            UNION ALL SELECT 'FUNCTION ' || oid::regprocedure FROM pg_proc WHERE proname LIKE 'procrastinate%'
+            UNION ALL SELECT 'TYPE ' || oid::regtype FROM pg_type
+              WHERE typname LIKE 'procrastinate%' AND typtype = 'e'
+            UNION ALL SELECT 'TYPE ' || t.oid::regtype FROM pg_type t JOIN pg_class c ON c.oid = t.typrelid
+              WHERE typname LIKE 'procrastinate%' AND c.relkind = 'c'
+          LOOP
+            EXECUTE format('DROP %s CASCADE', made.it);
+          END LOOP;
+        END $$
+        """
+    )

@@ -1,0 +1,233 @@
+"""The archive 客户档案: customers, their accounts 用电户, and who may speak for an account.
+
+电力大客户管理制度 第十三条; 公司大客户管理 5 (attributes of a large customer); 供电所大客户维护与管理方法 第二条.
+"""
+
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Final
+
+from sqlalchemy import Boolean, Column, Index, Numeric, SmallInteger, UniqueConstraint, text
+from sqlmodel import Field, SQLModel, col, or_, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from desk import events
+from desk.columns import key, moment, one_of, ref, words
+from desk.errors import UnknownAccount
+from desk.tiers import Tier
+
+CATEGORIES: Final = (  # 第二条 names these, "等" leaves the list open: designation covers the rest
+    "government", "military", "media", "hospital", "school", "hotel", "state_project",
+)  # fmt: skip
+
+
+class Standing(StrEnum):
+    """Whether an account is supplied."""
+
+    ACTIVE = "active"
+    CLOSED = "closed"
+
+
+class Terrain(StrEnum):
+    """Site class: sets how fast a crew must arrive."""
+
+    URBAN = "urban"
+    RURAL = "rural"
+    REMOTE = "remote"
+
+
+class Customer(SQLModel, table=True):
+    """A firm or person we serve; holds one or more accounts."""
+
+    id: int | None = Field(default=None, sa_column=key())
+    name: str = Field(sa_column=words())
+    initials: str = Field(default="", sa_column=words(default=""))  # pinyin initials, for search
+    sector: str = Field(default="", sa_column=words(default=""))
+    credit: str = Field(default="", sa_column=words(default=""))
+    created_at: datetime = Field(sa_column=moment())
+
+
+class Account(SQLModel, table=True):
+    """One supply contract. Tier and flags are independent of each other; `no` is text of 10-16 digits."""
+
+    __table_args__ = (
+        one_of("standing", Standing),
+        one_of("terrain", Terrain),
+        one_of("tier", Tier),
+        Index("account_feeder", "feeder"),
+        Index("account_transformer_area", "transformer_area"),
+    )
+
+    id: int | None = Field(default=None, sa_column=key())
+    no: str = Field(sa_column=Column("no", words().type, nullable=False, unique=True))
+    old_no: str | None = Field(default=None, sa_column=Column("old_no", words().type, index=True))
+    customer_id: int = Field(sa_column=ref("customer.id"))
+    name: str = Field(sa_column=words())
+    address: str = Field(default="", sa_column=words(default=""))
+    voltage: str = Field(default="", sa_column=words(default=""))
+    contract_kva: Decimal | None = Field(default=None, sa_column=Column(Numeric(12, 2)))
+    running_kva: Decimal | None = Field(default=None, sa_column=Column(Numeric(12, 2)))
+    sources: int = Field(default=1, sa_column=Column(SmallInteger, nullable=False, server_default=text("1")))
+    feeder: str = Field(default="", sa_column=words(default=""))
+    transformer_area: str = Field(default="", sa_column=words(default=""))
+    substation: str = Field(default="", sa_column=words(default=""))
+    industry: str = Field(default="", sa_column=words(default=""))
+    category: str = Field(default="", sa_column=words(default=""))
+    importance: str = Field(default="", sa_column=words(default=""))
+    terrain: Terrain = Field(default=Terrain.URBAN, sa_column=words(default="urban"))
+    coal_mine: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, server_default=text("false")))
+    area_id: int | None = Field(default=None, sa_column=ref("area.id", nullable=True))
+    proxy_id: int | None = Field(default=None, sa_column=ref("staff.id", nullable=True))
+    standing: Standing = Field(default=Standing.ACTIVE, sa_column=words(default="active"))
+    tier: Tier = Field(default=Tier.D, sa_column=words(default="D"))
+    large: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, server_default=text("false")))
+    important: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, server_default=text("false")))
+    # everything a search may hit, lower case: numbers, names, initials, phones
+    haystack: str = Field(default="", sa_column=words(default=""))
+    updated_at: datetime = Field(sa_column=moment())
+
+
+class AccountYear(SQLModel, table=True):
+    """What an account bought in one calendar year: yuan, kWh, and the months it was in service."""
+
+    __tablename__ = "account_year"
+    __table_args__ = (UniqueConstraint("account_id", "year"),)
+
+    id: int | None = Field(default=None, sa_column=key())
+    account_id: int = Field(sa_column=ref("account.id", index=False))
+    year: int = Field(sa_column=Column(SmallInteger, nullable=False, index=True))
+    amount: Decimal = Field(sa_column=Column(Numeric(16, 2), nullable=False))
+    kwh: Decimal = Field(sa_column=Column(Numeric(16, 2), nullable=False))
+    months: int = Field(sa_column=Column(SmallInteger, nullable=False))
+
+
+class How(StrEnum):
+    """How we know that a contact speaks for an account."""
+
+    ARCHIVE = "archive"  # registered in the archive, reachable by phone
+    LINK = "link"  # one-time link made by staff
+    CODE = "code"  # one-time code to the registered phone
+    NAME = "name"  # account number, registered name and last digits of the phone
+
+
+class AccountContact(SQLModel, table=True):
+    """A contact of an account with role and consent; ended ones stay as history."""
+
+    __tablename__ = "account_contact"
+    __table_args__ = (
+        one_of("how", How),
+        Index(
+            "account_contact_open", "account_id", "contact_id", unique=True, postgresql_where=text("ended_at IS NULL")
+        ),
+    )
+
+    id: int | None = Field(default=None, sa_column=key())
+    account_id: int = Field(sa_column=ref("account.id", index=False))
+    contact_id: int = Field(sa_column=ref("contact.id"))
+    role: str = Field(default="", sa_column=words(default=""))
+    how: How = Field(sa_column=words())
+    consent_at: datetime | None = Field(default=None, sa_column=moment(nullable=True))
+    since: datetime = Field(sa_column=moment())
+    ended_at: datetime | None = Field(default=None, sa_column=moment(nullable=True))
+
+
+class TierChange(SQLModel, table=True):
+    """One dated change of an account's tier: by the annual classification or by a person, with the reason."""
+
+    __tablename__ = "tier_change"
+    __table_args__ = (one_of("tier", Tier), one_of("before", Tier))
+
+    id: int | None = Field(default=None, sa_column=key())
+    account_id: int = Field(sa_column=ref("account.id"))
+    before: Tier = Field(sa_column=words())
+    tier: Tier = Field(sa_column=words())
+    reason: str = Field(sa_column=words())
+    by: str = Field(sa_column=words())
+    at: datetime = Field(sa_column=moment())
+
+
+class Designation(SQLModel, table=True):
+    """An account named important by a person, with the reason (第二条: the list of categories is open)."""
+
+    id: int | None = Field(default=None, sa_column=key())
+    account_id: int = Field(sa_column=ref("account.id"))
+    reason: str = Field(sa_column=words())
+    by: str = Field(sa_column=words())
+    at: datetime = Field(sa_column=moment())
+    ended_at: datetime | None = Field(default=None, sa_column=moment(nullable=True))
+    ended_by: str | None = Field(default=None, sa_column=words(nullable=True))
+
+
+async def account(db: AsyncSession, no: str, *, lock: bool = False) -> Account:
+    """The account with this number, or with this old number. Raises UnknownAccount."""
+    query = select(Account).where(or_(col(Account.no) == no, col(Account.old_no) == no))
+    query = query.order_by((col(Account.no) == no).desc()).limit(1)
+    found = (await db.exec(query.with_for_update() if lock else query)).first()
+    if found is None:
+        raise UnknownAccount()
+    return found
+
+
+async def find(
+    db: AsyncSession, wanted: str = "", *, after: int = 0, limit: int = 50, areas: list[int] | None = None,
+    proxy: int | None = None, tier: Tier | None = None, flag: str | None = None,
+) -> list[Account]:  # fmt: skip
+    """Accounts whose number, name, initials or phone contain all words of `wanted`, by number; from id `after` on.
+
+    `areas` and `proxy` restrict to what the caller may see; `flag` is large, important or coal_mine.
+    """
+    query = select(Account).where(col(Account.id) > after)
+    for word in wanted.lower().split():
+        query = query.where(col(Account.haystack).contains(word, autoescape=True))
+    if areas is not None:
+        query = query.where(col(Account.area_id).in_(areas))
+    if proxy is not None:
+        query = query.where(col(Account.proxy_id) == proxy)
+    if tier is not None:
+        query = query.where(col(Account.tier) == tier)
+    if flag in ("large", "important", "coal_mine"):
+        query = query.where(getattr(Account, flag))
+    return list((await db.exec(query.order_by(col(Account.id)).limit(limit))).all())
+
+
+async def set_tier(db: AsyncSession, account: Account, tier: Tier, *, reason: str, by: str, at: datetime) -> bool:
+    """Move an account to a tier, dated and with its reason; False when it is there already."""
+    assert account.id is not None
+    if account.tier == tier:
+        return False
+    change = TierChange(account_id=account.id, before=account.tier, tier=tier, reason=reason, by=by, at=at)
+    account.tier = tier
+    db.add_all([account, change])
+    facts = {"before": change.before, "tier": tier, "reason": reason}
+    await events.record(db, "account.tier_changed", f"account:{account.no}", by=by, at=at, **facts)
+    return True
+
+
+async def settle_importance(db: AsyncSession, account: Account) -> bool:
+    """Recompute the important flag from category and designations (第二条); whether it changed."""
+    query = select(Designation.id).where(col(Designation.account_id) == account.id)
+    named = (await db.exec(query.where(col(Designation.ended_at).is_(None)).limit(1))).first() is not None
+    before, account.important = account.important, named or account.category in CATEGORIES
+    db.add(account)
+    return account.important != before
+
+
+async def designate(db: AsyncSession, account: Account, *, reason: str, by: str, at: datetime) -> None:
+    """Name an account important, with the reason."""
+    assert account.id is not None
+    db.add(Designation(account_id=account.id, reason=reason, by=by, at=at))
+    await db.flush()
+    await settle_importance(db, account)
+    await events.record(db, "account.designated", f"account:{account.no}", by=by, at=at, reason=reason)
+
+
+async def end_designation(db: AsyncSession, account: Account, *, by: str, at: datetime) -> None:
+    """Take the designation back; the category may still make the account important."""
+    query = select(Designation).where(col(Designation.account_id) == account.id, col(Designation.ended_at).is_(None))
+    for designation in (await db.exec(query)).all():
+        designation.ended_at, designation.ended_by = at, by
+        db.add(designation)
+    await db.flush()
+    await settle_importance(db, account)
+    await events.record(db, "account.designation_ended", f"account:{account.no}", by=by, at=at)

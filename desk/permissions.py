@@ -1,0 +1,61 @@
+"""Who may do what: one table of roles and permissions (电力客服管理制度 第十一条)."""
+
+from enum import StrEnum
+from typing import Final
+
+
+class Role(StrEnum):
+    """What a member of staff is. A permission is given to roles, never to persons."""
+
+    AGENT = "agent"  # 坐席
+    HALL = "hall"  # 营业厅 / 供电管理员
+    AREA_OFFICE = "area_office"  # 片区管理所
+    MANAGER = "manager"  # 客户经理
+    PROXY = "proxy"  # 村电工
+    PUBLISHER = "publisher"  # 停电通知发布
+    SUPERVISOR = "supervisor"  # 督察
+    ADMIN = "admin"
+    AUDITOR = "auditor"
+
+
+class Permission(StrEnum):
+    """One thing that can be allowed."""
+
+    CUSTOMERS_READ = "customers.read"  # see accounts, personal data masked
+    CUSTOMERS_REVEAL = "customers.reveal"  # see personal data of one account, with a reason, logged
+    CUSTOMERS_EDIT = "customers.edit"
+    CUSTOMERS_IMPORT = "customers.import"
+    CUSTOMERS_EXPORT = "customers.export"
+    TIERS_CLASSIFY = "tiers.classify"  # propose and confirm the annual classification
+    TIERS_CHANGE = "tiers.change"  # move one account, with a reason
+    AREAS_HAND_OVER = "areas.hand_over"
+    LINKS_MAKE = "links.make"  # one-time links that bind a chat to an account
+    STAFF_MANAGE = "staff.manage"
+    TOKENS_MANAGE = "tokens.manage"
+    ACCESS_READ = "access.read"  # the access log
+    EVENTS_READ = "events.read"
+    ERASE = "erase"
+
+
+_P, _R = Permission, Role
+ALLOWED: Final[dict[Permission, frozenset[Role]]] = {
+    _P.CUSTOMERS_READ: frozenset(Role) - {_R.PUBLISHER},
+    _P.CUSTOMERS_REVEAL: frozenset({_R.AGENT, _R.HALL, _R.AREA_OFFICE, _R.MANAGER, _R.PROXY, _R.SUPERVISOR, _R.ADMIN}),
+    _P.CUSTOMERS_EDIT: frozenset({_R.HALL, _R.MANAGER, _R.ADMIN}),
+    _P.CUSTOMERS_IMPORT: frozenset({_R.HALL, _R.ADMIN}),
+    _P.CUSTOMERS_EXPORT: frozenset({_R.HALL, _R.SUPERVISOR, _R.ADMIN}),
+    _P.TIERS_CLASSIFY: frozenset({_R.HALL, _R.ADMIN}),
+    _P.TIERS_CHANGE: frozenset({_R.HALL, _R.SUPERVISOR, _R.ADMIN}),
+    _P.AREAS_HAND_OVER: frozenset({_R.SUPERVISOR, _R.ADMIN}),
+    _P.LINKS_MAKE: frozenset({_R.AGENT, _R.HALL, _R.MANAGER, _R.ADMIN}),
+    _P.STAFF_MANAGE: frozenset({_R.ADMIN}),
+    _P.TOKENS_MANAGE: frozenset({_R.ADMIN}),
+    _P.ACCESS_READ: frozenset({_R.AUDITOR}),
+    _P.EVENTS_READ: frozenset({_R.SUPERVISOR, _R.ADMIN, _R.AUDITOR}),
+    _P.ERASE: frozenset({_R.ADMIN}),
+}
+
+
+def may(role: Role, permission: Permission) -> bool:
+    """Whether the table allows it."""
+    return role in ALLOWED[permission]
