@@ -228,12 +228,12 @@ def downgrade() -> None:
         """
         DO $$ DECLARE made record; BEGIN
           FOR made IN
-            SELECT 'TABLE ' || oid::regclass AS it FROM pg_class
+            SELECT 'TABLE IF EXISTS ' || oid::regclass AS it FROM pg_class
               WHERE relname LIKE 'procrastinate%' AND relkind = 'r'
-            UNION ALL SELECT 'FUNCTION ' || oid::regprocedure FROM pg_proc WHERE proname LIKE 'procrastinate%'
-            UNION ALL SELECT 'TYPE ' || oid::regtype FROM pg_type
+            UNION ALL SELECT 'FUNCTION IF EXISTS ' || oid::regprocedure FROM pg_proc WHERE proname LIKE 'procrastinate%'
+            UNION ALL SELECT 'TYPE IF EXISTS ' || oid::regtype FROM pg_type
               WHERE typname LIKE 'procrastinate%' AND typtype = 'e'
-            UNION ALL SELECT 'TYPE ' || t.oid::regtype FROM pg_type t JOIN pg_class c ON c.oid = t.typrelid
+            UNION ALL SELECT 'TYPE IF EXISTS ' || t.oid::regtype FROM pg_type t JOIN pg_class c ON c.oid = t.typrelid
               WHERE typname LIKE 'procrastinate%' AND c.relkind = 'c'
           LOOP
             EXECUTE format('DROP %s CASCADE', made.it);
