@@ -1,0 +1,246 @@
+// The way to the server: single calls, files, and the live stream of one conversation with everything that was missed.
+
+const api = "/api/v1/chat";
+const embedded = document.body.classList.contains("embedded");
+const { language } = JSON.parse(document.getElementById("words").textContent);
+
+/** What the server refused, with its own words as the message. Status 0: it was not reached. */
+export class Problem extends Error {
+  constructor(status, body) {
+    super(body?.detail || body?.title || "");
+    Object.assign(this, { status, title: body?.title });
+  }
+}
+
+/** What the server said about a failure; the browser's own words are not for customers. */
+export const told = (error) => (error instanceof Problem && error.message) || "";
+
+let hear = {};
+
+/** Whom to tell: messages(lines), conversation(state), reachable(yes). */
+export function onNews(listeners) {
+  hear = listeners;
+}
+
+// Storage may be forbidden (embedded, private browsing); the chat works without.
+export const store = {
+  get(key) {
+    try {
+      return JSON.parse(localStorage.getItem(`greenline.${key}`));
+    } catch {
+      return null;
+    }
+  },
+  set(key, value) {
+    try {
+      if (value === null || value === "") localStorage.removeItem(`greenline.${key}`);
+      else localStorage.setItem(`greenline.${key}`, JSON.stringify(value));
+    } catch {
+      /* nothing to do */
+    }
+  },
+};
+
+// -- calls ------------------------------------------------------------------------------------------------------------
+
+// an embedded page may be refused its cookie, so it keeps the token itself
+let token = embedded ? store.get("token") : null;
+
+function addressed(path) {
+  const url = new URL(path, location.origin);
+  url.searchParams.set("lang", language);
+  return [url, token ? { Authorization: `Bearer ${token}` } : {}];
+}
+
+/** JSON from the server; with a body it is a POST. Raises Problem, or whatever the browser has when it is not reached. */
+export async function call(path, body) {
+  const [url, headers] = addressed(path);
+  const patience = new AbortController();
+  const timer = setTimeout(() => patience.abort(), 30000);
+  const options = { headers, signal: patience.signal };
+  if (body) {
+    headers["Content-Type"] = "application/json";
+    Object.assign(options, { method: "POST", body: JSON.stringify(body) });
+  }
+  try {
+    const answer = await fetch(url, options);
+    const found = await answer.json().catch(() => null);
+    if (!answer.ok || !found) throw new Problem(answer.status, found);
+    reach(true);
+    return found;
+  } catch (error) {
+    // 502-504: a proxy answers while the server is away
+    if (!(error instanceof Problem) || (error.status > 501 && error.status < 505)) reach(false);
+    throw error;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Sends a message; repeating its client_id does no harm. */
+export const post = (message) => call(`${api}/messages`, message);
+
+/** Stores a file and gives its facts; `progress` hears the share that is sent. */
+export function upload(file, progress) {
+  return new Promise((done, failed) => {
+    const [url, headers] = addressed(`${api}/attachments`);
+    const sender = new XMLHttpRequest(); // fetch tells nothing about progress
+    sender.open("POST", url);
+    for (const [name, value] of Object.entries(headers)) sender.setRequestHeader(name, value);
+    sender.responseType = "json";
+    sender.upload.onprogress = (event) => event.total && progress(event.loaded / event.total);
+    sender.onerror = () => {
+      reach(false);
+      failed(new Problem(0));
+    };
+    sender.onload = () => {
+      if (sender.status < 300) done(sender.response);
+      else failed(new Problem(sender.status, sender.response));
+    };
+    const form = new FormData();
+    form.append("file", file);
+    sender.send(form);
+  });
+}
+
+/** A picture that needs the token, where the cookie was refused: an address for it, or null. */
+export async function fetchPicture(path) {
+  const [url, headers] = addressed(path);
+  if (!token) return null;
+  const answer = await fetch(url, { headers });
+  return answer.ok ? URL.createObjectURL(await answer.blob()) : null;
+}
+
+// -- the conversation -------------------------------------------------------------------------------------------------
+
+let beginning = null;
+let following = false;
+let last = 0; // everything up to this line has been heard
+
+/** Lines up to this one stood in the page already. */
+export function startAfter(id) {
+  last = id;
+}
+
+/** The conversation: begun or resumed once, and again after it was forgotten. */
+export function session() {
+  beginning ??= begin().catch((error) => {
+    beginning = null;
+    throw error;
+  });
+  return beginning;
+}
+
+/** The server does not know this conversation any more: the next session() begins anew. */
+export function forget() {
+  beginning = null;
+}
+
+async function begin() {
+  if (!(embedded && token)) await enter();
+  await catchUp().catch(async (error) => {
+    if (error.status !== 401) throw error;
+    await enter();
+    return catchUp();
+  });
+  if (!following) follow();
+}
+
+async function enter() {
+  token = null;
+  ({ token } = await call(`${api}/sessions`, { language }));
+  if (embedded) store.set("token", token);
+}
+
+function heard(messages) {
+  for (const { id } of messages) last = Math.max(last, id);
+  hear.messages(messages);
+}
+
+async function catchUp() {
+  for (;;) {
+    const { messages, conversation } = await call(`${api}/messages?after=${last}`);
+    heard(messages);
+    hear.conversation(conversation);
+    if (messages.length < 200) return;
+  }
+}
+
+let hangUp = () => {}; // ends the stream
+
+/** Reads the live stream until it ends. fetch instead of EventSource, which cannot send the token. */
+async function listen() {
+  const [url, headers] = addressed(`${api}/events`);
+  const patience = new AbortController();
+  hangUp = () => patience.abort();
+  let timer;
+  const stillThere = () => {
+    clearTimeout(timer);
+    timer = setTimeout(hangUp, 40000); // the server says something every 15 s
+  };
+  try {
+    stillThere();
+    headers["Last-Event-ID"] = String(last);
+    const answer = await fetch(url, { headers, signal: patience.signal, cache: "no-store" });
+    if (!answer.ok || !answer.body) throw new Problem(answer.status);
+    reach(true);
+    const reader = answer.body.getReader();
+    const decoder = new TextDecoder();
+    for (let buffer = ""; ; ) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      stillThere();
+      buffer += decoder.decode(value, { stream: true });
+      const events = buffer.split(/\r?\n\r?\n/);
+      buffer = events.pop();
+      events.forEach(understand);
+    }
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function understand(event) {
+  const field = (name) => new RegExp(`^${name}: ?(.*)$`, "m").exec(event)?.[1];
+  if (!field("data")) return;
+  const data = JSON.parse(field("data"));
+  if (field("event") === "conversation") hear.conversation(data);
+  else heard([data]);
+}
+
+let wake = () => {}; // ends the nap early
+const nap = (ms) => new Promise((done) => setTimeout((wake = done), ms));
+
+/** Follows the conversation for ever: the stream, or a look every three seconds while there is none. */
+async function follow() {
+  following = true;
+  const unless401 = (error) => error.status === 401 && forget();
+  for (let failures = 0; ; ) {
+    const since = Date.now();
+    await listen().catch(unless401);
+    failures = Date.now() - since > 20000 ? 0 : failures + 1;
+    const until = Date.now() + Math.min(30000, 1000 * 2 ** failures);
+    do {
+      await nap(Math.min(3000, 500 * 2 ** failures));
+      await (beginning ? catchUp() : session()).catch(unless401);
+    } while (Date.now() < until);
+  }
+}
+
+// -- the connection ---------------------------------------------------------------------------------------------------
+
+let reached = true;
+
+function reach(yes) {
+  if (yes === reached || !following) return;
+  reached = yes;
+  if (!yes) hangUp(); // so that it is tried anew
+  hear.reachable(yes);
+}
+
+/** Whether the server answered last time. */
+export const isReached = () => reached;
+
+addEventListener("offline", () => reach(false));
+addEventListener("online", () => wake());
+document.addEventListener("visibilitychange", () => wake());
