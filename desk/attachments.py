@@ -15,20 +15,10 @@ from desk.columns import moment, ref, words
 from desk.errors import BodyTooLarge, UnknownAttachment, UnsupportedFile
 
 LARGEST: Final = 20 * 1024 * 1024  # bytes; Telegram hands out no larger file either
-REFUSED: Final = {
-    ".exe",
-    ".bat",
-    ".cmd",
-    ".com",
-    ".scr",
-    ".js",
-    ".vbs",
-    ".msi",
-    ".apk",
-    ".sh",
-    ".ps1",
-    ".jar",
-}
+REFUSED: Final = frozenset(
+    {".exe", ".bat", ".cmd", ".com", ".scr", ".js", ".vbs", ".msi", ".apk", ".sh", ".ps1", ".jar"}
+)
+_NUMBER: Final = re.compile(r"[0-9a-f]{32}")
 
 
 class Attachment(SQLModel, table=True):
@@ -66,8 +56,11 @@ class Folder:
             path = self._path(key)
             path.parent.mkdir(parents=True, exist_ok=True)
             part = path.with_suffix(".part")
-            part.write_bytes(content)
-            part.replace(path)
+            try:
+                part.write_bytes(content)
+                part.replace(path)
+            finally:
+                part.unlink(missing_ok=True)
 
         await asyncio.to_thread(write)
 
@@ -90,7 +83,8 @@ async def keep(
     at: datetime,
 ) -> Attachment:
     """Store a file. Raises BodyTooLarge over 20 MB, UnsupportedFile for programs and empty files."""
-    name = re.sub(r"[\x00-\x1f/\\]", "_", name)[-120:] or "file"
+    # Windows drops dots and spaces at the end of a name, and what is left decides how it is opened
+    name = re.sub(r"[\x00-\x1f\x7f\u202a-\u202e\ud800-\udfff/\\]", "_", name).strip(" .")[-120:] or "file"
     if len(content) > LARGEST:
         raise BodyTooLarge(limit=LARGEST)
     if not content or Path(name).suffix.lower() in REFUSED:
@@ -110,7 +104,7 @@ async def keep(
 
 async def of_conversation(db: AsyncSession, attachment_id: str, conversation_id: int) -> Attachment:
     """The attachment, if it belongs to the conversation. Raises UnknownAttachment."""
-    found = await db.get(Attachment, attachment_id)
+    found = await db.get(Attachment, attachment_id) if _NUMBER.fullmatch(attachment_id) else None
     if found is None or found.conversation_id != conversation_id:
         raise UnknownAttachment()
     return found

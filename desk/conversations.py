@@ -169,11 +169,6 @@ async def find(db: AsyncSession, channel: Channel, external_id: str) -> Conversa
     return (await db.exec(select(Conversation).where(col(Conversation.address_id) == address.id))).first()
 
 
-async def at(db: AsyncSession, address_id: int) -> Conversation | None:
-    """The conversation at a known address, without locking it."""
-    return (await db.exec(select(Conversation).where(col(Conversation.address_id) == address_id))).first()
-
-
 async def write(db: AsyncSession, line: RecordLine) -> RecordLine:
     """Add one line to the contact record and wake whoever reads this conversation."""
     db.add(line)
@@ -191,6 +186,13 @@ async def lines(db: AsyncSession, conversation_id: int, *, after: int = 0, limit
         .limit(limit)
     )
     return list((await db.exec(query)).all())
+
+
+async def latest(db: AsyncSession, conversation_id: int, *, limit: int = 200) -> list[RecordLine]:
+    """The newest lines, oldest of them first."""
+    query = select(RecordLine).where(col(RecordLine.conversation_id) == conversation_id)
+    found = await db.exec(query.order_by(col(RecordLine.id).desc()).limit(limit))
+    return list(found.all())[::-1]
 
 
 async def replies_to(db: AsyncSession, inbound_id: int) -> list[RecordLine]:

@@ -8,10 +8,15 @@ from typing import Any, Final
 import structlog
 
 _PATTERNS: Final = (
-    (re.compile(r"\b(\d{6,12}):[\w-]{20,}"), r"\1:***"),  # bot tokens
-    (re.compile(r"(?i)(bearer\s+|token[=:]\s*|secret[=:]\s*|password[=:]\s*)[^\s&\"']+"), r"\1***"),
-    (re.compile(r"://([^:/@\s]+):[^@/\s]+@"), r"://\1:***@"),  # passwords in URLs
-    (re.compile(r"(?<!\d)(1[3-9]\d)\d{4}(\d{4})(?!\d)"), r"\1****\2"),  # mobile numbers
+    (re.compile(r"(?<!\d)(\d{6,12}):[\w-]{20,}"), r"\1:***"),  # bot tokens
+    (re.compile(r"(?i)(bearer\s+)[^\s\"',;]+"), r"\1***"),
+    (
+        re.compile(r"(?i)((?:token|secret|password|passwd|api_?key|greenline_chat)[\"']?\s*[=:]\s*[\"']?)[^\s&\"',;]+"),
+        r"\1***",
+    ),
+    (re.compile(r"://([^:/@\s]*):[^/\s]+@"), r"://\1:***@"),  # passwords in URLs
+    (re.compile(r"(?<!\d)((?:86[ -]?)?1[3-9]\d)[ -]?\d{4}[ -]?(\d{4})(?!\d)"), r"\1****\2"),  # mobile numbers
+    (re.compile(r"(?<!\d)(0\d{2,3})[ -]\d{5,6}(\d{2})(?!\d)"), r"\1-****\2"),  # fixed lines
     (re.compile(r"(?<!\d)(\d{6})\d{8}(\d{3}[\dXx])(?!\d)"), r"\1********\2"),  # identity numbers
     (re.compile(r"(?<!\d)(\d{3})\d{4,10}(\d{3})(?!\d)"), r"\1****\2"),  # account numbers 户号
     (re.compile(r"[\w.+-]+@([\w-]+\.[\w.]+)"), r"***@\1"),
@@ -26,13 +31,20 @@ def mask(value: str) -> str:
     return value
 
 
+def _hide(value: Any) -> Any:
+    match value:
+        case str():
+            return mask(value)
+        case dict():
+            return {name: "***" if name in _HIDDEN else _hide(inner) for name, inner in value.items()}
+        case list() | tuple():
+            return [_hide(inner) for inner in value]
+    return value
+
+
 def _masked(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    for name, value in event.items():
-        if name in _HIDDEN:
-            event[name] = "***"
-        elif isinstance(value, str):
-            event[name] = mask(value)
-    return event
+    hidden: structlog.typing.EventDict = _hide(dict(event))
+    return hidden
 
 
 def configure(*, level: str = "INFO") -> None:

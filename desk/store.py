@@ -8,17 +8,19 @@ import contextlib
 import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from desk.errors import DatabaseDown
 
-CHANNEL = "greenline"
+CHANNEL: Final = "greenline"
+PATIENCE: Final = 5.0  # seconds a start waits for the first connection of the bell
 log = logging.getLogger("greenline.store")
 
 
@@ -56,8 +58,10 @@ class Store:
             try:
                 yield session
                 await session.commit()
-            except OperationalError as error:
-                if error.connection_invalidated or "connect" in str(error).lower():
+            except PoolTimeout as error:
+                raise DatabaseDown() from error
+            except DBAPIError as error:
+                if _unreachable(error):
                     raise DatabaseDown() from error
                 raise
 
@@ -66,12 +70,22 @@ class Store:
         try:
             async with asyncio.timeout(3), self.engine.connect() as connection:
                 await connection.execute(text("SELECT 1"))
-        except (DBAPIError, OSError, TimeoutError) as error:
+        except (DBAPIError, PoolTimeout, OSError, TimeoutError) as error:
             raise DatabaseDown() from error
 
     async def close(self) -> None:
         """Return all connections."""
         await self.engine.dispose()
+
+
+def _unreachable(error: DBAPIError) -> bool:
+    """Whether the server is away, full or shutting down, rather than unhappy with a statement."""
+    if error.connection_invalidated:
+        return True
+    if not isinstance(error.orig, psycopg.OperationalError):
+        return False
+    state = error.orig.sqlstate
+    return state is None or state.startswith(("08", "53", "57P"))
 
 
 async def notify(db: AsyncSession, topic: str) -> None:
@@ -104,7 +118,7 @@ class Bell:
     async def __aenter__(self) -> "Bell":
         self._task = asyncio.create_task(self._listen(), name="bell")
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 await self._ready.wait()
         return self
 
