@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 import templates
+from api.callers import SAFE, to_sign_in
 from api.pages import language_of, static
 from desk import errors
 from desk.errors import DeskError
@@ -18,6 +19,9 @@ log = logging.getLogger("greenline.api")
 STATUS: Final = {
     errors.UnknownSession: 401,
     errors.WrongSecret: 401,
+    errors.NotSignedIn: 401,
+    errors.WrongSignIn: 401,
+    errors.SignInLocked: 429,
     errors.BodyTooLarge: 413,
     errors.UnsupportedFile: 415,
     errors.TooManyRequests: 429,
@@ -43,6 +47,8 @@ def problem(request: Request, error: DeskError) -> Response:
     code = status(error)
     headers = {"Retry-After": str(error.facts["retry_after"])} if "retry_after" in error.facts else {}
     wants_page = "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/api/")
+    if wants_page and isinstance(error, errors.NotSignedIn) and request.method in SAFE:
+        return to_sign_in(request)
     if wants_page:
         page = templates.page("error", language, status=code, title=title, detail=detail, static=static)
         return HTMLResponse(page, status_code=code, headers=headers)
