@@ -6,16 +6,21 @@ from typing import Final
 PER_BOT: Final = 30  # messages in any second
 PRIVATE_GAP: Final = 1.0  # seconds between two messages to one private chat
 PER_GROUP: Final = 20  # messages in any minute
+CATCH_UP: Final = 3  # notices that may leave at once after a late wake-up
 
 
 class Limiter:
-    """Telegram's limits. `wait` says when, `take` counts a message that leaves now."""
+    """Telegram's limits. `take` counts a message that leaves now; everything else says what may leave when.
+
+    Notices are paced evenly, so that a reply in the middle of a broadcast finds a place within a few hundredths of a
+    second instead of waiting for the end of a burst.
+    """
 
     def __init__(self, *, per_bot: int = PER_BOT) -> None:
         self._per_bot = per_bot
         self._bot: deque[float] = deque()
         self._chats: dict[str, deque[float]] = {}
-        self._quiet_until = 0.0
+        self._quiet_until = self._paced = float("-inf")
 
     def room(self, now: float) -> int:
         """How many messages the bot may send right now."""
@@ -23,34 +28,49 @@ class Limiter:
             self._bot.popleft()
         return 0 if now < self._quiet_until else max(0, self._per_bot - len(self._bot))
 
-    def bot_wait(self, now: float) -> float:
+    def wait(self, now: float) -> float:
         """Seconds until the bot may send anything."""
         if now < self._quiet_until:
             return self._quiet_until - now
-        return 0.0 if self.room(now) else self._bot[0] + 1.0 - now
+        return 0.0 if self.room(now) else max(0.0, self._bot[0] + 1.0 - now)
+
+    def spare(self, now: float) -> int:
+        """How many of the places are for notices right now."""
+        steps = int((now - self._pace(now)) * self._per_bot + 1e-9) + 1 if self._pace(now) <= now else 0
+        return min(self.room(now), steps)
+
+    def spare_wait(self, now: float) -> float:
+        """Seconds until a notice may leave."""
+        return max(self.wait(now), self._pace(now) - now, 0.0)
+
+    def _pace(self, now: float) -> float:
+        return max(self._paced, now - (CATCH_UP - 1) / self._per_bot)
 
     def chat_wait(self, chat: str, now: float) -> float:
         """Seconds until this chat may get another message."""
         sent = self._chats.get(chat)
         if not sent:
             return 0.0
-        if chat.startswith("-"):
-            while sent and sent[0] <= now - 60.0:
-                sent.popleft()
-            return 0.0 if len(sent) < PER_GROUP else sent[0] + 60.0 - now
-        return max(0.0, sent[-1] + PRIVATE_GAP - now)
+        if not chat.startswith("-"):
+            return max(0.0, sent[-1] + PRIVATE_GAP - now)
+        while sent and sent[0] <= now - 60.0:
+            sent.popleft()
+        return max(0.0, sent[0] + 60.0 - now) if len(sent) >= PER_GROUP else 0.0
 
     def waiting(self, now: float) -> dict[str, float]:
-        """Chats that may not get a message yet, with the seconds left; forgets the others."""
+        """Chats that may not get a message yet, with the seconds left; forgets those without a past that matters."""
         left = {chat: self.chat_wait(chat, now) for chat in self._chats}
-        for chat in [chat for chat, wait in left.items() if wait <= 0 and not chat.startswith("-")]:
-            del self._chats[chat]
+        for chat, wait in left.items():
+            if wait <= 0 and (not chat.startswith("-") or not self._chats[chat]):
+                del self._chats[chat]
         return {chat: wait for chat, wait in left.items() if wait > 0}
 
-    def take(self, chat: str, now: float) -> None:
+    def take(self, chat: str, now: float, *, notice: bool = False) -> None:
         """A message to `chat` leaves now."""
         self._bot.append(now)
         self._chats.setdefault(chat, deque(maxlen=PER_GROUP)).append(now)
+        if notice:
+            self._paced = self._pace(now) + 1 / self._per_bot
 
     def hush(self, seconds: float, now: float) -> None:
         """The channel asked for silence."""

@@ -1,10 +1,16 @@
-"""The outbox: one delivery per message to one address, with its fate."""
+"""The outbox: one delivery per message to one address, with its fate.
 
+A delivery writes an event when it is settled and whenever its outcome is in doubt. What the sender does with it in
+between (handing over, postponing) is no event: a broadcast would write millions that nobody asks for.
+"""
+
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from sqlalchemy import Column, Index, SmallInteger, text
+from sqlalchemy import Column, Index, SmallInteger, func, text
+from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Field, SQLModel, col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -100,7 +106,7 @@ class Delivery(SQLModel, table=True):
 
 
 class ChannelPause(SQLModel, table=True):
-    """A channel asked us to be quiet until this time; kept so that a restart obeys it too."""
+    """A channel asked us to be quiet until this time; notices obey it even after a restart."""
 
     __tablename__ = "channel_pause"
     channel: Channel = Field(sa_column=Column("channel", words().type, primary_key=True))
@@ -122,52 +128,32 @@ class Parcel(SQLModel):
 async def enqueue(
     db: AsyncSession, line: RecordLine, address: Address, *, at: datetime, lane: Lane = Lane.REPLY
 ) -> None:
-    """Store a delivery for `line`. The web chat reads the contact record itself, so there it is sent at once."""
+    """Store a delivery for `line`. The web chat reads the contact record itself, so there it is sent at once.
+
+    To an address that is known not to work nothing is tried; it works again once the person writes.
+    """
     assert line.id is not None and address.id is not None
+    delivery = Delivery(line_id=line.id, address_id=address.id, channel=address.channel, lane=lane, due_at=at)
+    db.add(delivery)
     if address.channel == Channel.WEB:
-        fate, settled = Fate.SENT, at
+        delivery.fate, delivery.settled_at = Fate.SENT, at
+    elif address.unreachable_at:
+        await db.flush()
+        delivery.move(Act.LOSE_ADDRESS)
+        await _settle(db, delivery, address.unreachable_cause, at)
     else:
-        fate, settled = Fate.QUEUED, None
         await notify(db, f"deliveries:{address.channel}")
-    db.add(
-        Delivery(
-            line_id=line.id,
-            address_id=address.id,
-            channel=address.channel,
-            lane=lane,
-            fate=fate,
-            due_at=at,
-            settled_at=settled,
-        )
-    )
 
 
-async def hand_over(db: AsyncSession, channel: Channel, *, at: datetime, limit: int, busy: list[str]) -> list[Parcel]:
-    """Claim due deliveries, replies first and in order, skipping recipients that are `busy` in the sender.
+async def hand_over(
+    db: AsyncSession, channel: Channel, lane: Lane, *, at: datetime, limit: int, busy: Collection[str]
+) -> list[Parcel]:
+    """Claim due deliveries of one lane in order, skipping recipients that are `busy` in the sender.
 
     Only the oldest open delivery of an address is given out, so one chat's messages keep their order.
     """
-    query = text(
-        """
-        WITH due AS (
-            SELECT d.id
-            FROM delivery d JOIN address a ON a.id = d.address_id
-            WHERE d.channel = :channel AND d.fate = 'queued' AND d.due_at <= :at
-              AND NOT a.external_id = ANY(:busy)
-              AND NOT EXISTS (
-                SELECT FROM delivery older
-                WHERE older.address_id = d.address_id AND older.lane <= d.lane AND older.id < d.id
-                  AND older.fate IN ('queued', 'sending')
-              )
-            ORDER BY d.lane, d.due_at, d.id LIMIT :limit
-        )
-        UPDATE delivery SET fate = 'sending', attempts = attempts + 1
-        FROM due WHERE delivery.id = due.id AND delivery.fate = 'queued'
-        RETURNING delivery.id
-        """
-    )
-    result = await db.execute(query, {"channel": channel, "at": at, "limit": limit, "busy": busy})
-    claimed = [row[0] for row in result]
+    facts = {"channel": channel, "lane": lane, "at": at, "limit": limit, "busy": list(busy)}
+    claimed = [row[0] for row in await db.execute(_HAND_OVER, facts)]
     if not claimed:
         return []
     rows = await db.exec(
@@ -176,7 +162,7 @@ async def hand_over(db: AsyncSession, channel: Channel, *, at: datetime, limit: 
         .join(RecordLine, col(RecordLine.id) == col(Delivery.line_id))
         .join(Conversation, col(Conversation.id) == col(RecordLine.conversation_id))
         .where(col(Delivery.id).in_(claimed))
-        .order_by(col(Delivery.lane), col(Delivery.due_at), col(Delivery.id))
+        .order_by(col(Delivery.due_at), col(Delivery.id))
     )
     return [
         Parcel(
@@ -192,6 +178,28 @@ async def hand_over(db: AsyncSession, channel: Channel, *, at: datetime, limit: 
     ]
 
 
+# attempts stop counting at 1000: whoever asks only wants to know that there were many
+_HAND_OVER: Final = text(
+    """
+    WITH due AS (
+        SELECT d.id
+        FROM delivery d JOIN address a ON a.id = d.address_id
+        WHERE d.channel = :channel AND d.lane = :lane AND d.fate = 'queued' AND d.due_at <= :at
+          AND NOT a.external_id = ANY(:busy)
+          AND NOT EXISTS (
+            SELECT FROM delivery older
+            WHERE older.address_id = d.address_id AND older.lane <= d.lane AND older.id < d.id
+              AND older.fate IN ('queued', 'sending')
+          )
+        ORDER BY d.due_at, d.id LIMIT :limit
+    )
+    UPDATE delivery SET fate = 'sending', attempts = least(attempts + 1, 1000)
+    FROM due WHERE delivery.id = due.id AND delivery.fate = 'queued'
+    RETURNING delivery.id
+    """
+)
+
+
 async def _locked(db: AsyncSession, delivery_id: int) -> Delivery:
     return (await db.exec(select(Delivery).where(col(Delivery.id) == delivery_id).with_for_update())).one()
 
@@ -200,8 +208,8 @@ async def confirm(db: AsyncSession, delivery_id: int, *, external_id: str | None
     """The channel has it."""
     delivery = await _locked(db, delivery_id)
     delivery.move(Act.CONFIRM)
-    delivery.settled_at, delivery.external_id, delivery.cause = at, external_id, None
-    db.add(delivery)
+    delivery.external_id = external_id
+    await _settle(db, delivery, None, at)
 
 
 async def note_part(db: AsyncSession, delivery_id: int, parts_sent: int) -> None:
@@ -219,29 +227,44 @@ async def postpone(db: AsyncSession, delivery_id: int, *, until: datetime, cause
 
 async def doubt(db: AsyncSession, delivery_id: int, *, cause: str, at: datetime) -> None:
     """It may have arrived. A reply is repeated once, because silence is worse than a duplicate; a notice is not."""
-    delivery = await _locked(db, delivery_id)
+    await _doubt(db, await _locked(db, delivery_id), cause, at)
+
+
+async def _doubt(db: AsyncSession, delivery: Delivery, cause: str, at: datetime) -> None:
     delivery.move(Act.DOUBT)
     delivery.doubts += 1
-    delivery.cause = cause
-    if delivery.lane == Lane.REPLY and delivery.doubts == 1:
-        delivery.move(Act.REPEAT)
-        delivery.due_at = at
-        await notify(db, f"deliveries:{delivery.channel}")
-    else:
+    if delivery.lane != Lane.REPLY or delivery.doubts > 1:
         await _settle(db, delivery, cause, at)
+        return
+    delivery.move(Act.REPEAT)
+    delivery.due_at, delivery.cause = at, cause
     db.add(delivery)
+    await events.record(db, "delivery.repeated", f"delivery:{delivery.id}", by=delivery.channel, at=at, cause=cause)
+    await notify(db, f"deliveries:{delivery.channel}")
 
 
-async def lose_address(db: AsyncSession, delivery_id: int, *, cause: str, at: datetime) -> None:
-    """The recipient cannot be reached: settle this one and all others that wait for the address."""
+async def lose_address(
+    db: AsyncSession, delivery_id: int, *, cause: str, at: datetime, asked_at: datetime | None = None
+) -> None:
+    """The recipient cannot be reached: settle this one and all others that wait for the address.
+
+    Unless the person has written to us since the channel was asked (`asked_at`): then only try again.
+    """
     delivery = await _locked(db, delivery_id)
-    delivery.move(Act.LOSE_ADDRESS)
-    await _settle(db, delivery, cause, at)
-    db.add(delivery)
+    heard = select(Conversation.last_inbound_at).where(col(Conversation.address_id) == delivery.address_id)
+    heard_at = (await db.exec(heard)).first()
+    if asked_at and heard_at and heard_at > asked_at:
+        delivery.move(Act.POSTPONE)
+        delivery.due_at, delivery.cause = at, cause
+        db.add(delivery)
+        await notify(db, f"deliveries:{delivery.channel}")
+        return
     address = await db.get_one(Address, delivery.address_id)
     await conversations.mark_unreachable(db, address, cause=cause, at=at)
-    waiting = update(Delivery).where(col(Delivery.address_id) == address.id, col(Delivery.fate) == Fate.QUEUED)
-    await db.exec(waiting.values(fate=Fate.UNREACHABLE, settled_at=at, cause=cause))
+    waiting = select(Delivery).where(col(Delivery.address_id) == address.id, col(Delivery.fate) == Fate.QUEUED)
+    for lost in [delivery, *await db.exec(waiting.order_by(col(Delivery.id)).with_for_update())]:
+        lost.move(Act.LOSE_ADDRESS)
+        await _settle(db, lost, cause, at)
 
 
 async def refuse(db: AsyncSession, delivery_id: int, *, cause: str, at: datetime) -> None:
@@ -249,41 +272,72 @@ async def refuse(db: AsyncSession, delivery_id: int, *, cause: str, at: datetime
     delivery = await _locked(db, delivery_id)
     delivery.move(Act.REFUSE)
     await _settle(db, delivery, cause, at)
-    db.add(delivery)
 
 
-async def _settle(db: AsyncSession, delivery: Delivery, cause: str, at: datetime) -> None:
+async def _settle(db: AsyncSession, delivery: Delivery, cause: str | None, at: datetime) -> None:
     delivery.settled_at, delivery.cause = at, cause
-    await events.record(
-        db, f"delivery.{delivery.fate}", f"delivery:{delivery.id}", by=delivery.channel, at=at, cause=cause
-    )
+    db.add(delivery)
+    facts = {"cause": cause} if cause else {}
+    await events.record(db, f"delivery.{delivery.fate}", f"delivery:{delivery.id}", by=delivery.channel, at=at, **facts)
 
 
-async def recover(db: AsyncSession, channel: Channel, *, at: datetime) -> int:
-    """A new leader doubts everything its dead predecessor was sending. Returns how many."""
-    query = select(Delivery.id).where(col(Delivery.channel) == channel, col(Delivery.fate) == Fate.SENDING)
-    ids = [number for number in (await db.exec(query)).all() if number is not None]
-    for number in ids:
-        await doubt(db, number, cause="sender died while sending", at=at)
-    return len(ids)
+async def recover(db: AsyncSession, channel: Channel, *, at: datetime, but: Collection[int] = ()) -> int:
+    """Doubt everything that is being sent by nobody: all but what the caller itself has in the air (`but`).
+
+    Returns how many.
+    """
+    query = select(Delivery).where(col(Delivery.channel) == channel, col(Delivery.fate) == Fate.SENDING)
+    query = query.where(col(Delivery.id).not_in(but)).order_by(col(Delivery.id)).with_for_update()
+    orphans = (await db.exec(query)).all()
+    for delivery in orphans:
+        await _doubt(db, delivery, "sender died while sending", at)
+    return len(orphans)
 
 
 async def pause(db: AsyncSession, channel: Channel, *, until: datetime) -> None:
-    """Keep the whole channel quiet until then."""
-    await db.merge(ChannelPause(channel=channel, until=until))
+    """Keep the notices of a channel quiet until then; a pause never becomes shorter."""
+    asked = insert(ChannelPause).values(channel=channel, until=until)
+    longer = func.greatest(col(ChannelPause.until), asked.excluded.until)
+    await db.execute(asked.on_conflict_do_update(index_elements=["channel"], set_={"until": longer}))
 
 
 async def paused_until(db: AsyncSession, channel: Channel) -> datetime | None:
-    """When the channel may speak again, if it was told to be quiet."""
-    found = await db.get(ChannelPause, channel)
-    return found.until if found else None
+    """When the notices of a channel may go on, if it was told to be quiet."""
+    query = select(ChannelPause.until).where(col(ChannelPause.channel) == channel)
+    return (await db.exec(query)).first()
 
 
 async def next_due(db: AsyncSession, channel: Channel, *, after: datetime) -> timedelta | None:
-    """How long until the next waiting delivery is due."""
-    query = select(Delivery.due_at).where(col(Delivery.channel) == channel, col(Delivery.fate) == Fate.QUEUED)
-    first = (await db.exec(query.order_by(col(Delivery.due_at)).limit(1))).first()
-    return None if first is None else max(first - after, timedelta(0))
+    """How long until the next delivery falls due that is not due yet."""
+    # lane by lane, so that each is one step into the index however many wait
+    firsts = [
+        select(func.min(Delivery.due_at))
+        .where(col(Delivery.channel) == channel, col(Delivery.lane) == lane)
+        .where(col(Delivery.fate) == Fate.QUEUED, col(Delivery.due_at) > after)
+        .scalar_subquery()
+        for lane in Lane
+    ]
+    first = (await db.exec(select(func.least(*firsts)))).one()
+    return None if first is None else first - after
+
+
+async def readdress(db: AsyncSession, channel: Channel, old: str, new: str, *, at: datetime) -> None:
+    """An address has got another number. If both have been used, what waits for the old one goes to the new one."""
+    known = await db.exec(
+        select(Address).where(col(Address.channel) == channel, col(Address.external_id).in_([old, new]))
+    )
+    addresses = {address.external_id: address for address in known}
+    if old not in addresses:
+        return
+    if new not in addresses:
+        addresses[old].external_id = new
+        db.add(addresses[old])
+        return
+    waiting = update(Delivery).where(
+        col(Delivery.address_id) == addresses[old].id, col(Delivery.fate).in_([Fate.QUEUED, Fate.SENDING])
+    )
+    await db.exec(waiting.values(address_id=addresses[new].id))
+    await conversations.mark_unreachable(db, addresses[old], cause=f"now {new}", at=at)
 
 
 async def count_by_fate(db: AsyncSession, *, channel: Channel) -> dict[str, int]:

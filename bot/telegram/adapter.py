@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from telegram import Bot, Message, Update
+from telegram import Message, Update
 from telegram.constants import ChatMemberStatus
 
 from bot.inbound import File, Inbound, Location
@@ -12,7 +12,7 @@ from desk.conversations import Channel
 ALLOWED = ["message", "callback_query", "my_chat_member"]
 
 
-def inbound(update: Update, bot: Bot) -> Inbound | None:
+def inbound(update: Update, bot_id: str) -> Inbound | None:
     """The inbound in an update, or None when there is nothing for us in it (channel posts, service messages)."""
     chat = update.effective_chat
     if chat is None:
@@ -20,9 +20,9 @@ def inbound(update: Update, bot: Bot) -> Inbound | None:
     person = update.effective_user
     base = Inbound(
         Channel.TELEGRAM,
-        f"{bot.id}:{update.update_id}",
+        f"{bot_id}:{update.update_id}",
         str(chat.id),
-        name=person.full_name if person else "",
+        name=storable(person.full_name) if person else "",
         language=_language(person.language_code if person else None),
     )
     if update.my_chat_member:
@@ -33,7 +33,7 @@ def inbound(update: Update, bot: Bot) -> Inbound | None:
         return replace(base, gone=gone, back=not gone)
     query = update.callback_query
     if query:
-        choice = (query.data or "").removeprefix(VERSION)
+        choice = storable(query.data or "").removeprefix(VERSION)
         known = (query.data or "").startswith(VERSION)
         tapped = str(query.message.message_id) if query.message else query.inline_message_id
         return replace(base, choice=choice if known else "?", tapped=tapped)
@@ -42,11 +42,29 @@ def inbound(update: Update, bot: Bot) -> Inbound | None:
         return None
     return replace(
         base,
-        text=message.text or message.caption or "",
+        text=_words(message),
         files=_files(message),
         album=message.media_group_id,
         location=_location(message),
     )
+
+
+def storable(text: str) -> str:
+    """Without what a database cannot store: NUL, and halves of surrogate pairs."""
+    return text.replace("\x00", "").encode("utf-8", "replace").decode()
+
+
+def _words(message: Message) -> str:
+    """What the message says: its text, or in a word what a shared contact, a poll or a die shows."""
+    contact = message.contact
+    said = (
+        message.text
+        or message.caption
+        or (contact and f"{contact.first_name} {contact.last_name or ''} {contact.phone_number}")
+        or (message.poll and message.poll.question)
+        or (message.dice and message.dice.emoji)
+    )
+    return storable(said or "")
 
 
 def _says_something(message: Message) -> bool:
@@ -71,7 +89,7 @@ def _files(message: Message) -> tuple[File, ...]:
     for kind in ("document", "video", "voice", "audio", "video_note", "animation", "sticker"):
         found = getattr(message, kind)
         if found:
-            name = getattr(found, "file_name", None) or kind
+            name = storable(getattr(found, "file_name", None) or kind)
             media_type = getattr(found, "mime_type", None) or "application/octet-stream"
             return (File(name, media_type, found.file_size or 0, remote=found.file_id),)
     return ()

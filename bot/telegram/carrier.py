@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Final
 
 import httpx
@@ -37,13 +38,17 @@ _PLAIN: Final = "can't parse entities"
 _SAME: Final = "message is not modified"
 
 
+def seconds(error: RetryAfter) -> float:
+    """How long Telegram wants us to be quiet."""
+    after = error.retry_after
+    return after.total_seconds() if isinstance(after, timedelta) else float(after)
+
+
 def classify(error: TelegramError) -> Result:
     """What an error says about the message. The order matters: BadRequest and TimedOut are NetworkErrors too."""
     match error:
         case RetryAfter():
-            after = error.retry_after
-            seconds = after if isinstance(after, (int, float)) else after.total_seconds()
-            return NotSent("flood limit", after=float(seconds))
+            return NotSent("flood limit", after=seconds(error))
         case Forbidden():
             return Unreachable(error.message)
         case ChatMigrated():

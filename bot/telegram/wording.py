@@ -1,6 +1,7 @@
 """A stored reply as Telegram shows it: HTML, split below the limit, with buttons."""
 
 import html
+import unicodedata
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -28,28 +29,36 @@ def units(text: str) -> int:
 
 
 def split(text: str, limit: int = LIMIT) -> list[str]:
-    """Cut plain text into pieces of at most `limit` units, at paragraph, line, sentence or character, in that order.
-
-    Nothing is lost but the white space at the cuts; surrogate pairs and joined emoji are never torn.
-    """
+    """Cut plain text into pieces of at most `limit` units, at paragraph, line, sentence, clause or character, in that
+    order. Nothing is lost but the white space at the cuts; what shows as one character is never torn."""
     pieces: list[str] = []
-    rest = text.strip("\n")
+    rest = text.strip()
     while units(rest) > limit:
         end = _fitting(rest, limit)
-        window = rest[:end]
-        cut = next(
-            (
-                at + len(mark)
-                for mark in ("\n\n", "\n", "。", "!", "?", ". ", " ")
-                if (at := window.rfind(mark)) > end // 3
-            ),
-            end,
-        )
-        while cut > 1 and (rest[cut] in "\u200d\ufe0f" or rest[cut - 1] == "\u200d"):
-            cut -= 1
+        cut = next((at for marks in _CUTS if (at := _last(rest, marks, end)) > end // 3), end)
+        # a "character" of hundreds of joiners is nobody's text and may be torn
+        for whole in range(cut, max(0, cut - 40), -1):
+            if not _joined(rest[whole - 1], rest[whole]):
+                cut = whole
+                break
         pieces.append(rest[:cut].rstrip())
         rest = rest[cut:].lstrip()
     return [*pieces, rest] if rest or not pieces else pieces
+
+
+_CUTS: Final = (("\n\n",), ("\n",), ("。", "！", "？", ". ", "! ", "? "), ("；", "，", "、", "; ", ", "), (" ",))
+
+
+def _last(text: str, marks: tuple[str, ...], end: int) -> int:
+    """Where the last of the marks before `end` is over; 0 = there is none."""
+    return max((at + len(mark) if (at := text.rfind(mark, 0, end)) >= 0 else 0) for mark in marks)
+
+
+def _joined(before: str, after: str) -> bool:
+    """Whether two characters show as one: joined emoji, skin tones, flags, accents."""
+    flag = "\U0001f1e6" <= before <= "\U0001f1ff" and "\U0001f1e6" <= after <= "\U0001f1ff"
+    tone = "\U0001f3fb" <= after <= "\U0001f3ff"
+    return flag or tone or "\u200d" in (before, after) or after in "\ufe0e\ufe0f" or unicodedata.category(after) == "Mn"
 
 
 def _fitting(text: str, limit: int) -> int:
@@ -64,6 +73,7 @@ def _fitting(text: str, limit: int) -> int:
 def parts(text: str, body: dict[str, Any], language: str) -> list[Part]:
     """The messages of one reply: the text, its sources in italics, and the buttons under the last one."""
     cited = "\n".join(templates.render_text("_source", language, **source) for source in body.get("sources", []))
+    cited = split(cited, LIMIT // 2)[0]
     tail = f"\n\n{cited}" if cited else ""
     pieces = split(text, LIMIT - units(tail))
     rendered = [Part(html.escape(piece, quote=False), piece) for piece in pieces[:-1]]
