@@ -125,15 +125,16 @@ async def working(services: Services) -> AsyncIterator[None]:
     async def refresh_guide(timestamp: int) -> None:
         await services.mind.load()
 
+    async def retry_orphans(timestamp: int) -> None:
+        await jobs.retry_orphans(app)
+
+    jobs.register(app, "retry_orphans", retry_orphans, cron="* * * * * */10")
     jobs.register(app, "finish_album", finish_album)
     jobs.register(app, "fetch_files", fetch_files)
     # entries come into force and expire at midnight of the service area
     jobs.register(app, "refresh_guide", refresh_guide, cron="1 16 * * *")
     async with app.open_async():
-        worker = asyncio.create_task(
-            app.run_worker_async(install_signal_handlers=False, shutdown_graceful_timeout=5, delete_jobs="successful"),
-            name="worker",
-        )
+        worker = asyncio.create_task(jobs.work(app), name="worker")
         try:
             yield
         finally:
@@ -246,8 +247,8 @@ def _serve(*, port: int | None, web: bool, telegram: bool, worker: bool) -> None
 
         async def main(stop: asyncio.Event) -> None:
             async with contextlib.AsyncExitStack() as running:
-                # `web` needs the bot object too: the webhook arrives there
-                services = await running.enter_async_context(wired(config, url, telegram=telegram or web))
+                # every part needs the bot: the webhook arrives at `web`, and `worker` fetches files
+                services = await running.enter_async_context(wired(config, url, telegram=True))
                 await running.enter_async_context(following(services))
                 if telegram and services.telegram:
                     await running.enter_async_context(services.telegram.running())
