@@ -29,8 +29,8 @@ class Placing:
     """One account's place: why it is in its tier.
 
     `rank` counts from 1, equal purchases share the first one's rank. `cut` is the last place of the tier by the integer
-    rule, None for D. `tied` counts the others with the same purchase; `raised` = only the tie lifts it over the cut.
-    `short` is what was missing to the next higher tier in yuan, None in A.
+    rule, None for D. `tied` counts the others with the same purchase; `raised` = places run out within the tie, so all
+    of it takes the higher tier. `short` is what was missing to the next higher tier in yuan, None when there is none.
     """
 
     account: int
@@ -45,13 +45,24 @@ class Placing:
 
     @property
     def near(self) -> bool:
-        """Whether a tenth more purchase would have reached the next tier."""
+        """Whether what is missing is at most a tenth of the next tier's smallest purchase (定期拜访: push them up)."""
         return self.short is not None and self.amount > 0 and NEAR * self.short <= self.amount + self.short
 
 
 def cuts(accounts: int) -> dict[Tier, int]:
     """The last place of A, B and C among so many accounts: ceilings of 1 %, 5 % and 20 %, in integers."""
     return {tier: -(-share * accounts // 100) for tier, share in ((Tier.A, 1), (Tier.B, 5), (Tier.C, 20))}
+
+
+def shares(accounts: int) -> dict[Tier, int]:
+    """How many places each tier has by the integer rule, before ties."""
+    last = cuts(accounts)
+    return {
+        Tier.A: last[Tier.A],
+        Tier.B: last[Tier.B] - last[Tier.A],
+        Tier.C: last[Tier.C] - last[Tier.B],
+        Tier.D: accounts - last[Tier.C],
+    }
 
 
 def place(purchases: Iterable[tuple[int, Decimal]]) -> list[Placing]:
@@ -69,15 +80,13 @@ def place(purchases: Iterable[tuple[int, Decimal]]) -> list[Placing]:
         tier = next((t for t, cut in last.items() if amount > 0 and first < cut), Tier.D)
         lowest[tier] = amount
         higher = [lowest[t] for t in last if t < tier and t in lowest]
-        for number, account in enumerate(accounts, first + 1):
-            cut = last.get(tier)
-            placings.append(
-                Placing(
-                    account, amount, tier, first + 1, total, cut, len(accounts) - 1,
-                    raised=cut is not None and number > cut,
-                    short=min(higher) - amount if higher else None,
-                )
-            )  # fmt: skip
+        short = min(higher) - amount if higher else None
+        cut = last.get(tier)
+        raised = cut is not None and first + len(accounts) > cut
+        placings += [
+            Placing(account, amount, tier, first + 1, total, cut, len(accounts) - 1, raised, short)
+            for account in accounts
+        ]
     return placings
 
 
