@@ -21,6 +21,7 @@ STATUS: Final = {
     errors.WrongSecret: 401,
     errors.NotSignedIn: 401,
     errors.WrongSignIn: 401,
+    errors.CodeNeeded: 401,
     errors.SignInLocked: 429,
     errors.BodyTooLarge: 413,
     errors.UnsupportedFile: 415,

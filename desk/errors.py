@@ -73,12 +73,48 @@ class WrongSignIn(NotAllowed):
     """Name, password or code is wrong."""
 
 
+class CodeNeeded(NotAllowed):
+    """The password is right, and a one-time code is asked for besides."""
+
+
+class UnlinkedSignIn(NotAllowed):
+    """The sign-in service knows this person, the staff list does not. Facts: name."""
+
+
+class SignInBroken(NotAllowed):
+    """Signing in through the sign-in service did not come to an end: too late, cancelled, or not begun here."""
+
+
 class SignInLocked(NotAllowed):
     """Too many wrong tries. Facts: retry_after in seconds."""
 
 
 class NotPermitted(NotAllowed):
     """The role does not allow this. Facts: permission."""
+
+
+class UnknownSignIn(NotFound):
+    """No such session of a member of staff, or it has ended."""
+
+
+class UnknownToken(NotFound):
+    """No such token, or it is revoked."""
+
+
+class UnknownContact(NotFound):
+    """No such contact."""
+
+
+class LastAdmin(Conflict):
+    """The last administrator cannot be disabled."""
+
+
+class WeakPassword(Invalid):
+    """The password is too easy. Facts: shortest in characters."""
+
+
+class BadName(Invalid):
+    """A name of staff that cannot be used."""
 
 
 class ForeignOrigin(NotAllowed):
