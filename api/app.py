@@ -15,6 +15,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import chat, guide, problems
+from api.guard import Limits
 from api.services import Services, Use
 from desk import deliveries
 from desk.conversations import Channel
@@ -33,8 +34,16 @@ PAGE_POLICY: Final = (
 
 def create_app(services: Services) -> FastAPI:
     """The application over ready services."""
-    app = FastAPI(title="Greenline", version="1", docs_url="/docs", redoc_url=None, openapi_url="/openapi.json")
+    app = FastAPI(
+        title="Greenline",
+        version="1",
+        docs_url="/docs",
+        redoc_url=None,
+        openapi_url="/openapi.json",
+        max_body_size=problems.BODY,
+    )
     app.state.services = services
+    app.state.limits = Limits()
     app.add_middleware(GZipMiddleware, minimum_size=1024)
     app.add_middleware(Watched)
     problems.install(app)
@@ -108,10 +117,14 @@ async def readyz(use: Use) -> JSONResponse:
 @root.get("/metrics")
 async def metrics(use: Use) -> Response:
     """Prometheus text format."""
-    async with use.store.transaction() as db:
-        for channel in Channel:
-            for fate, count in (await deliveries.count_by_fate(db, channel=channel)).items():
-                OUTBOX.labels(channel, fate).set(count)
+    try:
+        async with use.store.transaction() as db:
+            for channel in Channel:
+                for fate, count in (await deliveries.count_by_fate(db, channel=channel)).items():
+                    OUTBOX.labels(channel, fate).set(count)
+    except DatabaseDown:
+        # what this process measures by itself is wanted most while something is wrong
+        OUTBOX.clear()
     ENTRIES.set(len(use.mind.guide) if use.mind.ready else 0)
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 

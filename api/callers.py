@@ -114,16 +114,17 @@ def remember(response: Response, request: Request, use: Services, token: str) ->
     """Keep a sign-in in the browser, out of reach of scripts and other sites."""
     response.set_cookie(
         COOKIE, token, max_age=int(staff.LONGEST.total_seconds()), path="/",
-        httponly=True, secure=_encrypted(request, use), samesite="lax",
+        httponly=True, secure=encrypted(request, use), samesite="lax",
     )  # fmt: skip
 
 
 def forget(response: Response, request: Request, use: Services) -> None:
     """Take a sign-in out of the browser."""
-    response.delete_cookie(COOKIE, path="/", httponly=True, secure=_encrypted(request, use), samesite="lax")
+    response.delete_cookie(COOKIE, path="/", httponly=True, secure=encrypted(request, use), samesite="lax")
 
 
-def _encrypted(request: Request, use: Services) -> bool:
+def encrypted(request: Request, use: Services) -> bool:
+    """Whether the browser reaches us by https, also through a proxy that ends TLS."""
     public = use.settings.public_url or ""
     behind_proxy = public.startswith("https://") and _host(public) == request.headers.get("host", "").lower()
     return request.url.scheme == "https" or behind_proxy

@@ -1,30 +1,37 @@
 """The web chat: sessions, messages, files and the live stream of one visitor."""
 
 import hashlib
+import re
 import secrets
 import uuid
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated, Any, Final
+from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Form, Header, Request, UploadFile
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field
 
 import templates
+from api import guard, problems
+from api.callers import encrypted
+from api.guard import Limited, Limits, OwnPages
 from api.pages import language_of, static
+from api.problems import RESPONSES
 from api.services import Services, Tx, Use
-from bot.inbound import File, Inbound, Location
+from bot.inbound import File, Inbound, Location, storable
 from desk import attachments, conversations
 from desk.conversations import Channel, Conversation, Direction, RecordLine
 from desk.errors import BadCursor, EmptyMessage, UnknownSession
 
-router = APIRouter(prefix="/api/v1/chat", tags=["chat"])
-pages = APIRouter(include_in_schema=False)
+router = APIRouter(prefix="/api/v1/chat", tags=["chat"], responses=RESPONSES, dependencies=[OwnPages])
+pages = APIRouter(include_in_schema=False, dependencies=[OwnPages])
 COOKIE: Final = "greenline_chat"
 KEPT: Final = 90 * 24 * 3600  # seconds a browser remembers its conversation
 LONGEST: Final = 20_000  # characters of one message
+PAGE: Final = 200  # lines read at a time
 
 
 class SessionRequest(BaseModel):
@@ -63,12 +70,6 @@ class NewMessage(BaseModel):
     choice: str | None = Field(default=None, min_length=1, max_length=200)
     attachments: list[str] = Field(default=[], max_length=10)
     location: Place | None = None
-
-    @model_validator(mode="after")
-    def _storable(self) -> "NewMessage":
-        if "\x00" in self.text or "\x00" in (self.choice or ""):
-            raise ValueError("NUL characters cannot be stored")
-        return self
 
 
 class ChoiceView(BaseModel):
@@ -179,35 +180,46 @@ async def _conversation(token: Token, use: Use) -> Conversation:
 Current = Annotated[Conversation, Depends(_conversation)]
 
 
-def _remember(response: Response, request: Request, token: str) -> None:
-    secure = request.url.scheme == "https"
+def _not_too_fast(limits: Limits, request: Request, conversation: Conversation) -> None:
+    limits.take("messages", str(conversation.id), guard.MESSAGES)
+    limits.take_from("talk", request, guard.TALK)
+
+
+def _remember(response: Response, request: Request, use: Services, token: str) -> None:
+    secure = encrypted(request, use)
     # an embedded chat lives in a foreign page, where browsers send only cookies marked so
     response.set_cookie(COOKIE, token, max_age=KEPT, httponly=True, secure=secure, samesite="none" if secure else "lax")
 
 
-async def _begin(use: Services, request: Request, language: str) -> tuple[str, Conversation]:
+async def _begin(use: Services, limits: Limits, request: Request, language: str) -> tuple[str, Conversation]:
     token = request.cookies.get(COOKIE, "")
     if token:
         async with use.store.transaction() as db:
             found = await conversations.find(db, Channel.WEB, digest(token))
         if found:
             return token, found
+    limits.take_from("beginnings", request, guard.BEGINNINGS)
     token = secrets.token_urlsafe(32)
     return token, await use.assistant.greet(Channel.WEB, digest(token), language=language)
 
 
 @router.post("/sessions", status_code=201)
-async def begin(request: Request, response: Response, use: Use, wanted: SessionRequest | None = None) -> Session:
+async def begin(
+    request: Request, response: Response, use: Use, limits: Limited, wanted: SessionRequest | None = None
+) -> Session:
     """Begin a conversation, or resume the one whose cookie came with the request."""
     language = (wanted.language if wanted else None) or language_of(request)
-    token, conversation = await _begin(use, request, language)
-    _remember(response, request, token)
+    token, conversation = await _begin(use, limits, request, language)
+    _remember(response, request, use, token)
     return Session(token=token, conversation=shown(conversation))
 
 
 @router.post("/messages")
-async def send(message: NewMessage, token: Token, current: Current, use: Use) -> Messages:
+async def send(
+    message: NewMessage, request: Request, token: Token, current: Current, use: Use, limits: Limited
+) -> Messages:
     """Send a message and get the replies. Repeating a `client_id` changes nothing and gives the first result."""
+    _not_too_fast(limits, request, current)
     files: list[File] = []
     if message.attachments:
         async with use.store.transaction() as db:
@@ -236,41 +248,49 @@ async def send(message: NewMessage, token: Token, current: Current, use: Use) ->
 @router.get("/messages")
 async def history(current: Current, db: Tx, after: int = 0, limit: int = 200) -> Messages:
     """The lines behind `after`, at most 200, oldest first."""
-    if after < 0 or after > 2**62:
-        raise BadCursor(after=after)
-    lines = await conversations.lines(db, current.id or 0, after=after, limit=max(1, min(limit, 200)))
+    lines = await conversations.lines(db, current.id or 0, after=_behind(str(after)), limit=max(1, min(limit, PAGE)))
     return Messages(messages=[view(line) for line in lines], conversation=shown(current))
 
 
+def _behind(place: str) -> int:
+    """The number of the line behind which to go on. Raises BadCursor."""
+    if not re.fullmatch(r"[0-9]{1,18}", place):
+        raise BadCursor(after=place)
+    return int(place)
+
+
+def _resumed(last_event_id: Annotated[str | None, Header()] = None, after: str | None = None) -> int:
+    # before the stream begins, for afterwards its status has been sent
+    return _behind(last_event_id or after or "0")
+
+
 @router.get("/events", response_class=EventSourceResponse)
-async def stream(
-    current: Current,
-    use: Use,
-    last_event_id: Annotated[str | None, Header()] = None,
-    after: int | None = None,
-) -> AsyncIterator[ServerSentEvent]:
+async def stream(current: Current, use: Use, last: Annotated[int, Depends(_resumed)]) -> AsyncIterator[ServerSentEvent]:
     """New lines as they are written; resumes behind Last-Event-ID (or `after`) without loss."""
-    known = last_event_id or (str(after) if after is not None else "0")
-    if not known.isdecimal() or int(known) > 2**62:
-        raise BadCursor(after=known)
-    last, state = int(known), shown(current)
+    state = shown(current)
     async for rung in use.bell.rings(f"conversation:{current.id}", patience=15):
-        async with use.store.transaction() as db:
-            lines = await conversations.lines(db, current.id or 0, after=last)
-            now = shown(await db.get_one(Conversation, current.id))
-        for line in lines:
-            last = line.id or last
-            yield ServerSentEvent(id=str(last), event="message", data=view(line).model_dump(mode="json"))
+        quiet = not rung
+        while True:
+            async with use.store.transaction() as db:
+                lines = await conversations.lines(db, current.id or 0, after=last, limit=PAGE)
+                now = shown(await db.get_one(Conversation, current.id))
+            for line in lines:
+                last = line.id or last
+                yield ServerSentEvent(id=str(last), event="message", data=view(line).model_dump(mode="json"))
+            quiet = quiet and not lines
+            if len(lines) < PAGE:
+                break
         if now != state:
             state = now
             yield ServerSentEvent(event="conversation", data=now.model_dump(mode="json"))
-        if not rung and not lines:
+        if quiet:
             yield ServerSentEvent(comment="still here")
 
 
-@router.post("/attachments", status_code=201)
-async def upload(file: UploadFile, current: Current, use: Use, db: Tx) -> FileView:
+@router.post("/attachments", status_code=201, max_body_size=attachments.LARGEST + problems.BODY)
+async def upload(file: UploadFile, request: Request, current: Current, use: Use, db: Tx, limits: Limited) -> FileView:
     """Store a file of at most 20 MB, to be named in a message."""
+    _not_too_fast(limits, request, current)
     content = await file.read(attachments.LARGEST + 1)
     kept = await attachments.keep(
         db,
@@ -298,7 +318,7 @@ async def download(number: str, current: Current, use: Use, db: Tx) -> Response:
     # anything but a picture is saved, never run in our origin
     headers = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"}
     if not shown_inline:
-        headers["Content-Disposition"] = "attachment"
+        headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(kept.name, safe='')}"
     media = kept.media_type if shown_inline else "application/octet-stream"
     return Response(await use.storage.get(kept.id), media_type=media, headers=headers)
 
@@ -323,7 +343,7 @@ async def page(request: Request, use: Use) -> Response:
         async with use.store.transaction() as db:
             found = await conversations.find(db, Channel.WEB, digest(token))
             if found:
-                lines = [view(line) for line in await conversations.lines(db, found.id or 0)]
+                lines = [view(line) for line in await conversations.latest(db, found.id or 0, limit=PAGE)]
     facts: dict[str, Any] = {
         "session_lines": [line.model_dump(mode="json") for line in lines],
         "embedded": request.query_params.get("embed") == "1",
@@ -339,23 +359,26 @@ async def page(request: Request, use: Use) -> Response:
 async def post(
     request: Request,
     use: Use,
+    limits: Limited,
     text: Annotated[str, Form(max_length=LONGEST)] = "",
-    choice: Annotated[str | None, Form()] = None,
+    choice: Annotated[str | None, Form(max_length=200)] = None,
 ) -> Response:
     """The form of the page, for browsers where the script has not arrived."""
-    token, conversation = await _begin(use, request, language_of(request))
+    token, conversation = await _begin(use, limits, request, language_of(request))
+    text = storable(text)
     if text.strip() or choice:
+        _not_too_fast(limits, request, conversation)
         inbound = Inbound(
             Channel.WEB,
             f"{conversation.id}:form-{uuid.uuid4().hex}",
             digest(token),
-            text="" if choice else text.replace("\x00", ""),
+            text="" if choice else text,
             choice=choice,
         )
         await use.assistant.receive(inbound)
     query = f"?{request.url.query}" if request.url.query else ""
     response = RedirectResponse(f"/chat{query}#end", status_code=303)
-    _remember(response, request, token)
+    _remember(response, request, use, token)
     if choice and choice.startswith("lang:") and choice[5:] in templates.LANGUAGES:
         response.set_cookie("lang", choice[5:], max_age=KEPT, samesite="lax")
     return response

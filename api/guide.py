@@ -1,17 +1,22 @@
 """The guide over HTTP: ask it without a conversation, read an entry as it was cited."""
 
-from fastapi import APIRouter, Request
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel, Field
 
+from api import guard
 from api.chat import SourceView
+from api.guard import Limited
 from api.pages import language_of
+from api.problems import RESPONSES
 from api.services import Tx, Use
 from bot import dialogue
 from desk.errors import UnknownEntry
 from knowledge import entries
 from knowledge.search import Decision
 
-router = APIRouter(prefix="/api/v1/guide", tags=["guide"])
+router = APIRouter(prefix="/api/v1/guide", tags=["guide"], responses=RESPONSES)
 
 
 class Question(BaseModel):
@@ -51,8 +56,9 @@ class EntryView(BaseModel):
 
 
 @router.post("/questions")
-async def ask(question: Question, request: Request, use: Use) -> AnswerView:
+async def ask(question: Question, request: Request, use: Use, limits: Limited) -> AnswerView:
     """Search the guide; no conversation is involved."""
+    limits.take_from("questions", request, guard.QUESTIONS)
     language = language_of(request)
     finding = await use.mind.find(question.question)
     answered = finding.decision is Decision.ANSWER
@@ -69,9 +75,15 @@ async def ask(question: Question, request: Request, use: Use) -> AnswerView:
 
 
 @router.get("/entries/{key}")
-async def entry(key: str, request: Request, db: Tx, use: Use, version: int | None = None) -> EntryView:
+async def entry(
+    key: Annotated[str, Path(max_length=200, pattern=r"^[^\x00]+$")],
+    request: Request,
+    db: Tx,
+    use: Use,
+    version: Annotated[int | None, Query(ge=1, lt=2**31)] = None,
+) -> EntryView:
     """An entry: the current version, or exactly the one that an answer cited."""
-    found = await entries.pinned(db, key, version) if version and version < 2**31 else use.mind.guide.entry(key)
+    found = await entries.pinned(db, key, version) if version else use.mind.guide.entry(key)
     if found is None:
         raise UnknownEntry(key=key)
     said = found.said(language_of(request))

@@ -7,17 +7,20 @@ from typing import Any, Final
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 import templates
 from api.callers import SAFE, to_sign_in
 from api.pages import language_of, static
-from desk import errors
+from desk import attachments, errors
 from desk.errors import DeskError
 
 log = logging.getLogger("greenline.api")
+BODY: Final = 1024 * 1024  # bytes of a request without a file
 STATUS: Final = {
     errors.UnknownSession: 401,
+    errors.WrongMethod: 405,
     errors.WrongSecret: 401,
     errors.NotSignedIn: 401,
     errors.WrongSignIn: 401,
@@ -33,6 +36,41 @@ STATUS: Final = {
     errors.Unavailable: 503,
     errors.Unexpected: 500,
 }
+
+
+class ProblemItem(BaseModel):
+    """One thing that is wrong with a request: where, and in words."""
+
+    where: str
+    what: str
+
+
+class Problem(BaseModel):
+    """An error as application/problem+json (RFC 9457); `code` is stable, the words follow the language."""
+
+    type: str
+    code: str
+    title: str
+    detail: str
+    status: int
+    problems: list[ProblemItem] = []
+
+
+_SHAPE: Final[dict[str, Any]] = {
+    "description": "problem+json",
+    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+}
+# what any call may answer instead, for the description of the API
+RESPONSES: Final[dict[int | str, dict[str, Any]]] = {"4XX": _SHAPE, "5XX": _SHAPE, 422: _SHAPE}
+
+
+def _place(found: dict[str, Any]) -> tuple[str, str, Any]:
+    """Where a request is wrong, Pydantic's name for how, and the limit it oversteps."""
+    limits = (found.get("ctx") or {}).items()
+    limit = next(
+        (value for name, value in limits if name in ("min_length", "max_length", "ge", "le", "gt", "lt")), None
+    )
+    return ".".join(str(part) for part in found["loc"]), found["type"], limit
 
 
 def status(error: DeskError) -> int:
@@ -61,7 +99,10 @@ def problem(request: Request, error: DeskError) -> Response:
         "status": code,
     }
     if "problems" in error.facts:
-        content["problems"] = [{"where": where, "what": what} for where, what in error.facts["problems"]]
+        content["problems"] = [
+            {"where": where, "what": templates.error_words(names, language, problems=[("", kind, limit)])[1]}
+            for where, kind, limit in error.facts["problems"]
+        ]
     return JSONResponse(content, status_code=code, headers=headers, media_type="application/problem+json")
 
 
@@ -74,18 +115,26 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def _shape(request: Request, error: RequestValidationError) -> Response:
-        found = [(".".join(str(part) for part in e["loc"]), e["msg"]) for e in error.errors()]
-        return problem(request, errors.BadInput(problems=found))
+        return problem(request, errors.BadInput(problems=[_place(found) for found in error.errors()]))
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:
-        if error.status_code == 404:
-            return problem(request, errors.UnknownPage())
-        if error.status_code < 500:
-            answer = problem(request, errors.BadInput(problems=[("request", str(error.detail))]))
-            answer.status_code = error.status_code
-            return answer
-        return problem(request, errors.Unavailable())
+        found: DeskError
+        match error.status_code:
+            case 404:
+                found = errors.UnknownPage()
+            case 405:
+                found = errors.WrongMethod()
+            case 413:
+                upload = request.url.path.endswith("/attachments")
+                found = errors.BodyTooLarge(limit=attachments.LARGEST if upload else BODY)
+            case code if code < 500:
+                found = errors.BadInput(problems=[("request", "unreadable", None)])
+            case _:
+                found = errors.Unavailable()
+        answer = problem(request, found)
+        answer.headers.update(error.headers or {})
+        return answer
 
     @app.exception_handler(Exception)
     async def _unexpected(request: Request, error: Exception) -> Response:

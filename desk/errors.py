@@ -133,6 +133,10 @@ class NoPurchases(Conflict):
     """There are no purchases to classify by. Facts: year."""
 
 
+class WrongMethod(Invalid):
+    """This address exists, but not for this HTTP method."""
+
+
 class WrongSecret(NotAllowed):
     """The webhook secret header is missing or wrong."""
 
@@ -146,7 +150,7 @@ class EmptyMessage(Invalid):
 
 
 class BadInput(Invalid):
-    """A request does not have the right shape. Facts: problems = list of (where, what)."""
+    """A request does not have the right shape. Facts: problems = list of (where, kind, limit), kinds as Pydantic's."""
 
 
 class BodyTooLarge(Invalid):

@@ -47,7 +47,7 @@ TEXTS: Final[dict[str, list[Facts]]] = {
     "wordless": NONE,
 }
 ERRORS: Final[dict[str, Facts]] = {
-    "BadInput": {"problems": [("body.text", "too long"), ("body.choice", "too long")]},
+    "BadInput": {"problems": [("body.text", "string_too_long", 20000), ("", "unreadable", None)]},
     "BodyTooLarge": {"limit": 20 * 1024 * 1024},
     "MoveNotAllowed": {"state": "sent", "action": "cancel"},
     "TooManyRequests": {"retry_after": 5},
