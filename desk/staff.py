@@ -1,20 +1,40 @@
 """Members of staff, how they sign in, and the tokens of programs that act for them."""
 
 import hashlib
+import re
+import secrets
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import Column, Index, SmallInteger, text
-from sqlmodel import Field, SQLModel, col, select
+from sqlalchemy import BigInteger, Column, Index, func, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import Field, SQLModel, col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from desk import events, passwords
 from desk.columns import key, moment, one_of, ref, words
-from desk.errors import NotSignedIn
+from desk.errors import (
+    BadName,
+    CodeNeeded,
+    LastAdmin,
+    MoveNotAllowed,
+    NameTaken,
+    NotSignedIn,
+    UnknownSignIn,
+    UnknownStaff,
+    UnknownToken,
+    UnlinkedSignIn,
+    WrongSignIn,
+)
+from desk.passwords import Passwords, Vault
 from desk.permissions import Role
+from desk.store import Store
 
 IDLE: Final = timedelta(hours=12)  # a session ends when nobody used it for so long
 LONGEST: Final = timedelta(days=7)  # and at the latest now
 _FRESH: Final = timedelta(minutes=1)  # how exactly we note when something was used
+# a colon marks programs and kinds of subjects in events
+_NAME: Final = re.compile(r"(?!\s)[^:\x00-\x1f\x7f]{1,60}(?<!\s)")
 
 
 class Staff(SQLModel, table=True):
@@ -29,9 +49,9 @@ class Staff(SQLModel, table=True):
     language: str = Field(default="zh_CN", sa_column=words(default="zh_CN"))
     password: str | None = Field(default=None, sa_column=words(nullable=True))  # argon2 hash; None = only by OIDC
     totp: str | None = Field(default=None, sa_column=words(nullable=True))  # second factor, encrypted
+    # time step of the last code used, for each works once; None = the second factor is not confirmed yet
+    totp_step: int | None = Field(default=None, sa_column=Column(BigInteger))
     subject: str | None = Field(default=None, sa_column=Column("subject", words().type, unique=True))  # OIDC
-    failures: int = Field(default=0, sa_column=Column(SmallInteger, nullable=False, server_default=text("0")))
-    locked_until: datetime | None = Field(default=None, sa_column=moment(nullable=True))
     created_at: datetime = Field(sa_column=moment())
     disabled_at: datetime | None = Field(default=None, sa_column=moment(nullable=True))
 
@@ -74,6 +94,220 @@ def digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
+# -- members ----------------------------------------------------------------------------------------------------------
+
+
+async def by_name(db: AsyncSession, name: str) -> Staff:
+    """The member with this name, upper or lower case. Raises UnknownStaff."""
+    found = (await db.exec(select(Staff).where(func.lower(col(Staff.name)) == name.strip().lower()))).first()
+    if found is None:
+        raise UnknownStaff(name=name)
+    return found
+
+
+async def member(db: AsyncSession, staff_id: int) -> Staff:
+    """The member with this id, the row locked for a change. Raises UnknownStaff."""
+    found = (await db.exec(select(Staff).where(col(Staff.id) == staff_id).with_for_update())).first()
+    if found is None:
+        raise UnknownStaff(name=str(staff_id))
+    return found
+
+
+async def members(db: AsyncSession, *, after: int = 0, limit: int = 200) -> list[Staff]:
+    """All members behind this id, disabled ones too."""
+    return list((await db.exec(select(Staff).where(col(Staff.id) > after).order_by(col(Staff.id)).limit(limit))).all())
+
+
+async def add(
+    db: AsyncSession, name: str, role: Role, *, hashed: str | None, by: str, at: datetime,
+    subject: str | None = None, phone: str = "", language: str = "zh_CN",
+) -> Staff:  # fmt: skip
+    """A new member; without a password hash they sign in through the sign-in service only.
+
+    Raises BadName, NameTaken.
+    """
+    if not _NAME.fullmatch(name):
+        raise BadName()
+    values = {
+        "name": name, "role": role, "password": hashed, "subject": subject, "phone": phone, "language": language,
+        "created_at": at,
+    }  # fmt: skip
+    new = (await db.execute(insert(Staff).values(**values).on_conflict_do_nothing().returning(col(Staff.id)))).scalar()
+    if new is None:
+        raise NameTaken(name=name)
+    await events.record(db, "staff.added", f"staff:{new}", by=by, at=at, name=name, role=role)
+    return await db.get_one(Staff, new)
+
+
+async def disable(db: AsyncSession, member: Staff, *, by: str, at: datetime) -> None:
+    """Nobody signs in as this member any more, and every session ends. Raises LastAdmin."""
+    if member.disabled_at:
+        return
+    admins = select(Staff.id).where(col(Staff.role) == Role.ADMIN, col(Staff.disabled_at).is_(None))
+    # locked in one order, so that two administrators cannot disable each other at once
+    if list((await db.exec(admins.order_by(col(Staff.id)).with_for_update())).all()) == [member.id]:
+        raise LastAdmin()
+    member.disabled_at = at
+    db.add(member)
+    await end_sessions(db, member, at=at)
+    await events.record(db, "staff.disabled", f"staff:{member.id}", by=by, at=at, name=member.name)
+
+
+async def enable(db: AsyncSession, member: Staff, *, by: str, at: datetime) -> None:
+    """A disabled member may sign in again."""
+    if not member.disabled_at:
+        return
+    member.disabled_at = None
+    db.add(member)
+    await events.record(db, "staff.enabled", f"staff:{member.id}", by=by, at=at, name=member.name)
+
+
+async def set_password(
+    db: AsyncSession, member: Staff, hashed: str, *, by: str, at: datetime, keep: int | None = None
+) -> None:
+    """A new password: unlocks the member and ends every session but the one to `keep`."""
+    member.password = hashed
+    db.add(member)
+    await passwords.forgive(db, passwords.of_name(member.name))
+    await end_sessions(db, member, at=at, keep=keep)
+    await events.record(db, "staff.password_set", f"staff:{member.id}", by=by, at=at)
+
+
+async def unlock(db: AsyncSession, member: Staff, *, by: str, at: datetime) -> None:
+    """Forget the wrong tries."""
+    await passwords.forgive(db, passwords.of_name(member.name))
+    await events.record(db, "staff.unlocked", f"staff:{member.id}", by=by, at=at)
+
+
+# -- second factor ----------------------------------------------------------------------------------------------------
+
+
+async def enrol(db: AsyncSession, member: Staff, vault: Vault, *, by: str, at: datetime) -> str:
+    """A secret for an authenticator app; counts once a code of it is confirmed. Raises MoveNotAllowed."""
+    if member.totp_step is not None:
+        raise MoveNotAllowed(state="confirmed", action="enrol")
+    secret = passwords.new_secret()
+    member.totp = vault.lock(secret)
+    db.add(member)
+    await events.record(db, "staff.totp_begun", f"staff:{member.id}", by=by, at=at)
+    return secret
+
+
+async def confirm(db: AsyncSession, member: Staff, code: str, vault: Vault, *, by: str, at: datetime) -> None:
+    """The authenticator app works: from now on its codes are asked for. Raises WrongSignIn, MoveNotAllowed."""
+    if member.totp is None or member.totp_step is not None:
+        raise MoveNotAllowed(state="confirmed" if member.totp else "off", action="confirm")
+    _use_code(member, code, vault, at=at)
+    db.add(member)
+    await events.record(db, "staff.totp_on", f"staff:{member.id}", by=by, at=at)
+
+
+async def drop_code(db: AsyncSession, member: Staff, *, by: str, at: datetime) -> None:
+    """Sign in without a second factor again: wanted by its owner, or recovery by an administrator."""
+    if member.totp is None:
+        return
+    member.totp = member.totp_step = None
+    db.add(member)
+    await events.record(db, "staff.totp_off", f"staff:{member.id}", by=by, at=at)
+
+
+def _use_code(member: Staff, code: str, vault: Vault, *, at: datetime) -> None:
+    secret = vault.unlock(member.totp or "")
+    step = passwords.step_of(code, secret, after=member.totp_step, at=at) if secret else None
+    if step is None:
+        raise WrongSignIn()
+    member.totp_step = step
+
+
+# -- sessions ---------------------------------------------------------------------------------------------------------
+
+
+async def sign_in(
+    store: Store, hashes: Passwords, vault: Vault, *, name: str, password: str, code: str = "",
+    address: str, device: str, at: datetime,
+) -> tuple[str, Staff]:  # fmt: skip
+    """A new session: its cookie and whose it is.
+
+    Raises WrongSignIn without saying what was wrong, CodeNeeded, SignInLocked.
+    """
+    counted = await count_try(store, name, address, at=at)
+    async with store.transaction() as db:
+        query = select(Staff).where(func.lower(col(Staff.name)) == name.strip().lower())
+        found = (await db.exec(query.where(col(Staff.disabled_at).is_(None)))).first()
+    right = await hashes.verify(password, found.password if found else None)
+    if not right or found is None or found.id is None:
+        if found and counted:
+            async with store.transaction() as db:
+                await events.record(db, "staff.locked", f"staff:{found.id}", by=found.name, at=at, address=address)
+        raise WrongSignIn()
+    async with store.transaction() as db:
+        fresh = await member(db, found.id)
+        if fresh.disabled_at or fresh.password != found.password:
+            raise WrongSignIn()
+        if fresh.totp_step is not None and code:
+            _use_code(fresh, code, vault, at=at)
+            db.add(fresh)
+        asked = fresh.totp_step is not None and not code
+        if asked:
+            # a password alone must not forgive wrong codes
+            await passwords.give_back(db, passwords.of_name(name))
+        else:
+            await passwords.forgive(db, passwords.of_name(name))
+        await passwords.give_back(db, passwords.of_address(address))
+        cookie = "" if asked else await open_session(db, fresh, address=address, device=device, at=at)
+    if asked:
+        raise CodeNeeded()
+    return cookie, fresh
+
+
+async def count_try(store: Store, name: str, address: str, *, at: datetime) -> bool:
+    """Count a try for a name and an address before it is checked; True if it locks the name. Raises SignInLocked."""
+    async with store.transaction() as db:
+        locks = await passwords.reserve(db, passwords.of_name(name), limit=passwords.PER_NAME, at=at)
+        await passwords.reserve(db, passwords.of_address(address), limit=passwords.PER_ADDRESS, at=at)
+    return locks
+
+
+async def open_session(db: AsyncSession, member: Staff, *, address: str, device: str, at: datetime) -> str:
+    """A session for somebody who has proved who they are; gives its cookie."""
+    assert member.id is not None
+    cookie = secrets.token_urlsafe(32)
+    db.add(
+        StaffSession(
+            staff_id=member.id, digest=digest(cookie), device=device[:200], address=address,
+            created_at=at, seen_at=at, expires_at=at + LONGEST,
+        )
+    )  # fmt: skip
+    await events.record(db, "staff.signed_in", f"staff:{member.id}", by=member.name, at=at, address=address)
+    return cookie
+
+
+async def recognise(db: AsyncSession, *, subject: str, name: str, roles: list[str] | None, at: datetime) -> Staff:
+    """The member whom the sign-in service means; `roles` None = it does not say what they may do.
+
+    By subject; or by name, once, for a member who was added without a password. Raises UnlinkedSignIn.
+    """
+    found = (await db.exec(select(Staff).where(col(Staff.subject) == subject).with_for_update())).first()
+    if found is None:
+        unlinked = select(Staff).where(func.lower(col(Staff.name)) == name.lower(), col(Staff.subject).is_(None))
+        found = (await db.exec(unlinked.where(col(Staff.password).is_(None)).with_for_update())).first()
+    if found is None or found.disabled_at:
+        raise UnlinkedSignIn(name=name)
+    if found.subject is None:
+        found.subject = subject
+        await events.record(db, "staff.linked", f"staff:{found.id}", by=found.name, at=at)
+    if roles is not None:
+        known = sorted({Role(role) for role in roles if role in list(Role)})
+        if found.role not in known:
+            if len(known) != 1:
+                raise UnlinkedSignIn(name=name)
+            facts = {"before": found.role, "role": known[0]}
+            found.role = known[0]
+            await events.record(db, "staff.role_set", f"staff:{found.id}", by=found.name, at=at, **facts)
+    db.add(found)
+    return found
+
+
 async def of_session(db: AsyncSession, cookie: str, *, at: datetime) -> tuple[Staff, StaffSession]:
     """Who signed in with this cookie; notes that the session is in use. Raises NotSignedIn."""
     query = select(Staff, StaffSession).join(StaffSession, col(StaffSession.staff_id) == col(Staff.id))
@@ -87,6 +321,71 @@ async def of_session(db: AsyncSession, cookie: str, *, at: datetime) -> tuple[St
         session.seen_at = at
         db.add(session)
     return member, session
+
+
+async def sessions(db: AsyncSession, member: int | None = None, *, at: datetime) -> list[tuple[StaffSession, Staff]]:
+    """Sessions that are open, of one member or of all, the most recently used first."""
+    query = select(StaffSession, Staff).join(Staff, col(StaffSession.staff_id) == col(Staff.id))
+    query = query.where(col(StaffSession.revoked_at).is_(None), col(StaffSession.expires_at) > at)
+    query = query.where(col(StaffSession.seen_at) > at - IDLE)
+    if member is not None:
+        query = query.where(col(StaffSession.staff_id) == member)
+    return list((await db.exec(query.order_by(col(StaffSession.seen_at).desc(), col(StaffSession.id)))).all())
+
+
+async def sign_out(
+    db: AsyncSession, session_id: int, *, by: str, at: datetime, owner: int | None = None
+) -> StaffSession:
+    """End a session, own (`owner`) or anybody's. Raises UnknownSignIn."""
+    query = select(StaffSession).where(col(StaffSession.id) == session_id, col(StaffSession.revoked_at).is_(None))
+    found = (await db.exec(query.with_for_update())).first()
+    if found is None or (owner is not None and found.staff_id != owner):
+        raise UnknownSignIn()
+    found.revoked_at = at
+    db.add(found)
+    await events.record(db, "staff.signed_out", f"staff:{found.staff_id}", by=by, at=at)
+    return found
+
+
+async def end_sessions(db: AsyncSession, member: Staff, *, at: datetime, keep: int | None = None) -> None:
+    """End every session of a member, but the one to `keep`."""
+    ended = update(StaffSession).where(col(StaffSession.staff_id) == member.id, col(StaffSession.revoked_at).is_(None))
+    await db.exec(ended.where(col(StaffSession.id).is_distinct_from(keep)).values(revoked_at=at))
+
+
+# -- tokens of programs -----------------------------------------------------------------------------------------------
+
+
+async def create_token(
+    db: AsyncSession, name: str, role: Role, *, by: str, at: datetime, days: int | None = None
+) -> tuple[ApiToken, str]:
+    """A new token and its text, which is shown this once. Raises BadName."""
+    if not _NAME.fullmatch(name):
+        raise BadName()
+    plain = "gl_" + secrets.token_urlsafe(32)
+    expires_at = at + timedelta(days=days) if days else None
+    token = ApiToken(name=name, role=role, digest=digest(plain), by=by, created_at=at, expires_at=expires_at)
+    db.add(token)
+    await db.flush()
+    await events.record(db, "token.created", f"token:{token.id}", by=by, at=at, name=name, role=role, days=days)
+    return token, plain
+
+
+async def tokens(db: AsyncSession) -> list[ApiToken]:
+    """All tokens that are not revoked, expired ones too."""
+    query = select(ApiToken).where(col(ApiToken.revoked_at).is_(None)).order_by(col(ApiToken.id))
+    return list((await db.exec(query)).all())
+
+
+async def revoke_token(db: AsyncSession, token_id: int, *, by: str, at: datetime) -> None:
+    """A token stops working at once. Raises UnknownToken."""
+    query = select(ApiToken).where(col(ApiToken.id) == token_id, col(ApiToken.revoked_at).is_(None))
+    found = (await db.exec(query.with_for_update())).first()
+    if found is None:
+        raise UnknownToken()
+    found.revoked_at = at
+    db.add(found)
+    await events.record(db, "token.revoked", f"token:{token_id}", by=by, at=at, name=found.name)
 
 
 async def of_token(db: AsyncSession, token: str, *, at: datetime) -> ApiToken:
