@@ -12,6 +12,7 @@ from desk.conversations import Address, Contact, Conversation, RecordLine
 from desk.customers import Account, AccountContact, AccountYear, Customer, Designation, TierChange
 from desk.deliveries import ChannelPause, Delivery
 from desk.events import Event
+from desk.passwords import SignInTries
 from desk.staff import ApiToken, Staff, StaffSession
 from knowledge.entries import GuideVersion
 
@@ -42,6 +43,7 @@ ALL: Final = {
         Handover,
         ParkedUpdate,
         RecordLine,
+        SignInTries,
         Staff,
         StaffSession,
         TierChange,
