@@ -5,7 +5,6 @@ import contextlib
 import getpass
 import json
 import logging
-import secrets
 import signal
 import sys
 import time
@@ -32,7 +31,7 @@ from desk import jobs, logs, postgres, settings
 from desk.attachments import Folder
 from desk.clock import SystemClock
 from desk.errors import DatabaseDown, SetupError
-from desk.settings import Settings
+from desk.settings import Settings, secret_key
 from desk.store import Bell, Store
 from knowledge import entries
 from knowledge.importer import Drafted, ImportProblem
@@ -68,17 +67,6 @@ def prepare(url: str) -> None:
     """A database to work with: schema up to date, the shipped guide published. Raises SetupError."""
     migrations.upgrade(url)
     _in_one_transaction(url, _publish_seeds)
-
-
-def secret_key(config: Settings) -> str:
-    """The configured key, or one made once and kept in the data folder."""
-    if config.secret_key:
-        return config.secret_key.get_secret_value()
-    path = config.data_dir / "secret_key"
-    if not path.exists():
-        path.write_text(secrets.token_urlsafe(48))
-        path.chmod(0o600)
-    return path.read_text().strip()
 
 
 @contextlib.asynccontextmanager

@@ -2,6 +2,7 @@
 
 import os
 import re
+import secrets
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
@@ -32,6 +33,12 @@ class Settings(BaseSettings):
     )
     timezone: Annotated[str, Field(description="IANA time zone of the service area")] = "Asia/Shanghai"
     locale: Annotated[str, Field(pattern="^(zh_CN|en)$", description="first language: zh_CN or en")] = "zh_CN"
+    oidc_issuer: Annotated[str | None, Field(description="sign-in service (OpenID Connect); empty = passwords only")] = None
+    oidc_client_id: Annotated[str, Field(description="our name at the sign-in service")] = "greenline"
+    oidc_client_secret: Annotated[SecretStr | None, Field(description="our password at the sign-in service")] = None
+    oidc_role_claim: Annotated[
+        str | None, Field(description="claim that says the role of a member of staff; empty = the staff list does")
+    ] = None
     encoder: Annotated[
         str, Field(description="auto, full, lite, or the URL of an OpenAI-compatible /embeddings endpoint")
     ] = "auto"
@@ -61,7 +68,7 @@ class Settings(BaseSettings):
             raise ValueError("looks like 123456:ABC-DEF")
         return value
 
-    @field_validator("public_url", "telegram_api_url")
+    @field_validator("public_url", "telegram_api_url", "oidc_issuer")
     @classmethod
     def _web_address(cls, value: str | None) -> str | None:
         if value and not re.match(r"https?://[^\s/]+", value):
@@ -79,6 +86,26 @@ class Settings(BaseSettings):
     def zone(self) -> ZoneInfo:
         """The service area's time zone."""
         return ZoneInfo(self.timezone)
+
+
+def secret_key(config: Settings) -> str:
+    """The configured key, or one made once and kept in the data folder."""
+    if config.secret_key:
+        return config.secret_key.get_secret_value()
+    path = config.data_dir / "secret_key"
+    config.data_dir.mkdir(parents=True, exist_ok=True)
+    # the file appears complete or not at all, whoever of several processes makes it
+    part = path.with_suffix(f".{os.getpid()}")
+    if not path.exists():
+        part.touch(mode=0o600)
+        part.write_text(secrets.token_urlsafe(48))
+        try:
+            path.hardlink_to(part)
+        except FileExistsError:
+            pass
+        finally:
+            part.unlink()
+    return path.read_text().strip()
 
 
 def load(**overrides: Any) -> Settings:
