@@ -33,7 +33,9 @@ class Settings(BaseSettings):
     )
     timezone: Annotated[str, Field(description="IANA time zone of the service area")] = "Asia/Shanghai"
     locale: Annotated[str, Field(pattern="^(zh_CN|en)$", description="first language: zh_CN or en")] = "zh_CN"
-    oidc_issuer: Annotated[str | None, Field(description="sign-in service (OpenID Connect); empty = passwords only")] = None
+    oidc_issuer: Annotated[
+        str | None, Field(description="sign-in service (OpenID Connect); empty = passwords only")
+    ] = None
     oidc_client_id: Annotated[str, Field(description="our name at the sign-in service")] = "greenline"
     oidc_client_secret: Annotated[SecretStr | None, Field(description="our password at the sign-in service")] = None
     oidc_role_claim: Annotated[
@@ -103,8 +105,10 @@ def secret_key(config: Settings) -> str:
             path.hardlink_to(part)
         except FileExistsError:
             pass
+        except OSError:  # a file system without hard links
+            part.replace(path)
         finally:
-            part.unlink()
+            part.unlink(missing_ok=True)
     return path.read_text().strip()
 
 
