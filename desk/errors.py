@@ -137,6 +137,18 @@ class WrongMethod(Invalid):
     """This address exists, but not for this HTTP method."""
 
 
+class UnknownClassification(NotFound):
+    """Nothing has been proposed for this year. Facts: year."""
+
+
+class ReasonMissing(Invalid):
+    """This needs a reason that others can read later."""
+
+
+class WrongRole(Invalid):
+    """This member of staff cannot take on this duty. Facts: name."""
+
+
 class WrongSecret(NotAllowed):
     """The webhook secret header is missing or wrong."""
 

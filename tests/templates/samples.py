@@ -49,11 +49,19 @@ TEXTS: Final[dict[str, list[Facts]]] = {
 ERRORS: Final[dict[str, Facts]] = {
     "BadInput": {"problems": [("body.text", "string_too_long", 20000), ("", "unreadable", None)]},
     "BodyTooLarge": {"limit": 20 * 1024 * 1024},
+    "Frozen": {"year": 2026},
     "MoveNotAllowed": {"state": "sent", "action": "cancel"},
+    "NameTaken": {"name": "Li Na"},
+    "NoPurchases": {"year": 2025},
+    "SignInLocked": {"retry_after": 60},
     "TooManyRequests": {"retry_after": 5},
     "Unexpected": {"reference": "0a1b2c3d"},
+    "UnknownArea": {"name": "North"},
+    "UnknownClassification": {"year": 2027},
     "UnknownEntry": {"key": "g99"},
+    "UnknownStaff": {"name": "Li Na"},
     "UnsupportedFile": {"name": "setup.exe"},
+    "WrongRole": {"name": "Li Na"},
 }
 SOURCE: Final[Facts] = {"entry": "g04", "version": 3, "title": "Dual", "document": "Guide", "article": "Article 4"}
 LINE: Final[Facts] = {
