@@ -173,6 +173,22 @@ class UnsupportedFile(Invalid):
     """This kind of file is not accepted. Facts: name."""
 
 
+class UnreadableSheet(Invalid):
+    """A table file that cannot be read. Facts: name, problem = empty, encoding, damaged, password or too_large."""
+
+
+class MissingColumns(Invalid):
+    """A table file lacks columns that nothing works without. Facts: columns = their titles."""
+
+
+class RepeatedColumns(Invalid):
+    """Two columns of a table file mean the same. Facts: columns = their titles."""
+
+
+class UnknownImport(NotFound):
+    """No such import of a file."""
+
+
 class BadCursor(Invalid):
     """The `after` value was not issued by this service."""
 
