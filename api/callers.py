@@ -15,6 +15,7 @@ from desk.permissions import Permission, Role, may
 
 COOKIE: Final = "greenline_staff"
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+STORABLE: Final = r"^[^\x00]*$"  # PostgreSQL keeps no NUL characters
 # begins with exactly one slash; browsers read a backslash as a slash and drop control characters
 _HERE: Final = re.compile(r"/(?![/\\])[^\\\x00-\x20\x7f]*")
 
@@ -38,8 +39,9 @@ class Caller:
 class Gate:
     """A dependency that lets a caller pass or raises NotSignedIn, NotPermitted, ForeignOrigin."""
 
-    def __init__(self, permission: Permission | None) -> None:
+    def __init__(self, permission: Permission | None, *, in_person: bool = False) -> None:
         self.permission = permission
+        self.in_person = in_person
 
     async def __call__(
         self, request: Request, use: Use, authorization: Annotated[str | None, Header(include_in_schema=False)] = None
@@ -50,6 +52,8 @@ class Gate:
             if self.permission in access.WATCHED:
                 await _log_refusal(request, use, caller, self.permission)
             raise NotPermitted(permission=self.permission)
+        if self.in_person and caller.staff_id is None:
+            raise NotPermitted(permission="")
         return caller
 
 
@@ -59,6 +63,7 @@ def requires(permission: Permission) -> Any:
 
 
 signed_in: Final = Depends(Gate(None))  # any role: `caller: Annotated[Caller, signed_in]`
+in_person: Final = Depends(Gate(None, in_person=True))  # any member of staff, but no program
 
 
 async def _known(request: Request, use: Services, authorization: str | None) -> Caller:

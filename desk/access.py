@@ -3,10 +3,13 @@
 from datetime import datetime
 from typing import Final
 
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from desk.columns import key, moment, words
+from desk.conversations import Contact
+from desk.customers import Account, AccountContact, account
+from desk.errors import UnknownAccount
 from desk.permissions import Permission
 
 # who tries these without being allowed to is written down as well
@@ -41,3 +44,40 @@ async def log(
 async def refused(db: AsyncSession, *, by: str, role: str, action: str, subject: str, at: datetime) -> None:
     """Write down a try that was not allowed."""
     await log(db, by=by, role=role, action=action, subject=subject, reason=REFUSED, at=at)
+
+
+async def read(
+    db: AsyncSession, *, before: int | None = None, by: str | None = None, subject: str | None = None, limit: int = 100
+) -> list[AccessLine]:
+    """The log, latest first, behind the line `before`; of one caller, or about one subject."""
+    query = select(AccessLine).order_by(col(AccessLine.id).desc()).limit(limit)
+    if before is not None:
+        query = query.where(col(AccessLine.id) < before)
+    if by:
+        query = query.where(col(AccessLine.by) == by)
+    if subject:
+        query = query.where(col(AccessLine.subject) == subject)
+    return list((await db.exec(query)).all())
+
+
+async def reveal(
+    db: AsyncSession, no: str, *, reason: str, by: str, role: str, at: datetime, proxy: int | None = None
+) -> tuple[Account, list[tuple[Contact, AccountContact]]] | None:
+    """An account with its open contacts, unmasked, and the line that says who looked and why.
+
+    `proxy` restricts to the accounts of one village electrician. None = there is no such account for this caller; the
+    try is written down as refused. Hand the data out only after the commit.
+    """
+    action = Permission.CUSTOMERS_REVEAL
+    try:
+        found = await account(db, no)
+    except UnknownAccount:
+        found = None
+    if found is None or (proxy is not None and found.proxy_id != proxy):
+        await refused(db, by=by, role=role, action=action, subject=f"account:{no}", at=at)
+        return None
+    query = select(Contact, AccountContact).join(AccountContact, col(AccountContact.contact_id) == col(Contact.id))
+    query = query.where(col(AccountContact.account_id) == found.id, col(AccountContact.ended_at).is_(None))
+    people = list((await db.exec(query.order_by(col(AccountContact.id)))).all())
+    await log(db, by=by, role=role, action=action, subject=f"account:{found.no}", reason=reason, at=at)
+    return found, people

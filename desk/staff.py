@@ -197,7 +197,7 @@ async def confirm(db: AsyncSession, member: Staff, code: str, vault: Vault, *, b
     """The authenticator app works: from now on its codes are asked for. Raises WrongSignIn, MoveNotAllowed."""
     if member.totp is None or member.totp_step is not None:
         raise MoveNotAllowed(state="confirmed" if member.totp else "off", action="confirm")
-    _use_code(member, code, vault, at=at)
+    use_code(member, code, vault, at=at)
     db.add(member)
     await events.record(db, "staff.totp_on", f"staff:{member.id}", by=by, at=at)
 
@@ -211,7 +211,8 @@ async def drop_code(db: AsyncSession, member: Staff, *, by: str, at: datetime) -
     await events.record(db, "staff.totp_off", f"staff:{member.id}", by=by, at=at)
 
 
-def _use_code(member: Staff, code: str, vault: Vault, *, at: datetime) -> None:
+def use_code(member: Staff, code: str, vault: Vault, *, at: datetime) -> None:
+    """Accept a code, once. Raises WrongSignIn."""
     secret = vault.unlock(member.totp or "")
     step = passwords.step_of(code, secret, after=member.totp_step, at=at) if secret else None
     if step is None:
@@ -245,7 +246,7 @@ async def sign_in(
         if fresh.disabled_at or fresh.password != found.password:
             raise WrongSignIn()
         if fresh.totp_step is not None and code:
-            _use_code(fresh, code, vault, at=at)
+            use_code(fresh, code, vault, at=at)
             db.add(fresh)
         asked = fresh.totp_step is not None and not code
         if asked:
@@ -333,24 +334,30 @@ async def sessions(db: AsyncSession, member: int | None = None, *, at: datetime)
     return list((await db.exec(query.order_by(col(StaffSession.seen_at).desc(), col(StaffSession.id)))).all())
 
 
-async def sign_out(
-    db: AsyncSession, session_id: int, *, by: str, at: datetime, owner: int | None = None
-) -> StaffSession:
-    """End a session, own (`owner`) or anybody's. Raises UnknownSignIn."""
+async def sign_out(db: AsyncSession, session_id: int, *, owner: int, by: str, at: datetime) -> None:
+    """End a session of the member `owner`. Raises UnknownSignIn."""
     query = select(StaffSession).where(col(StaffSession.id) == session_id, col(StaffSession.revoked_at).is_(None))
     found = (await db.exec(query.with_for_update())).first()
-    if found is None or (owner is not None and found.staff_id != owner):
+    if found is None or found.staff_id != owner:
         raise UnknownSignIn()
     found.revoked_at = at
     db.add(found)
     await events.record(db, "staff.signed_out", f"staff:{found.staff_id}", by=by, at=at)
-    return found
 
 
 async def end_sessions(db: AsyncSession, member: Staff, *, at: datetime, keep: int | None = None) -> None:
     """End every session of a member, but the one to `keep`."""
     ended = update(StaffSession).where(col(StaffSession.staff_id) == member.id, col(StaffSession.revoked_at).is_(None))
     await db.exec(ended.where(col(StaffSession.id).is_distinct_from(keep)).values(revoked_at=at))
+
+
+async def still_in(db: AsyncSession, *, session_id: int | None, token_id: int | None, at: datetime) -> bool:
+    """Whether a session or token works still; a stream that outlives one request asks again and again."""
+    if token_id is not None:
+        token = await db.get(ApiToken, token_id)
+        return token is not None and not token.revoked_at and (not token.expires_at or token.expires_at > at)
+    session = await db.get(StaffSession, session_id)
+    return session is not None and not session.revoked_at and session.expires_at > at
 
 
 # -- tokens of programs -----------------------------------------------------------------------------------------------
