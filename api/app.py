@@ -14,7 +14,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import chat, guide, problems
+from api import access, chat, guide, problems, staff
 from api.guard import Limits
 from api.services import Services, Use
 from desk import deliveries
@@ -45,9 +45,10 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     app.state.limits = Limits()
     app.add_middleware(GZipMiddleware, minimum_size=1024)
-    app.add_middleware(Watched)
+    encrypted = (services.settings.public_url or "").startswith("https://")
+    app.add_middleware(Watched, encrypted=encrypted)
     problems.install(app)
-    for router in (root, chat.pages, chat.router, guide.router):
+    for router in (root, chat.pages, chat.router, guide.router, staff.router, access.router):
         app.include_router(router)
     folder = resources.files("templates") / "static"
     app.mount("/static", StaticFiles(directory=str(folder)), name="static")
@@ -57,8 +58,9 @@ def create_app(services: Services) -> FastAPI:
 class Watched:
     """Security headers, caching of static files, and the time every request took."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, encrypted: bool = False) -> None:
         self._app = app
+        self._encrypted = encrypted
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on and add headers to its answer."""
@@ -73,7 +75,10 @@ class Watched:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                _add_headers(MutableHeaders(scope=message), path, scope["query_string"])
+                headers = MutableHeaders(scope=message)
+                _add_headers(headers, path, scope["query_string"])
+                if self._encrypted:
+                    headers.setdefault("Strict-Transport-Security", "max-age=31536000")
             await send(message)
 
         try:
@@ -91,6 +96,10 @@ def _add_headers(headers: MutableHeaders, path: str, query: bytes) -> None:
         headers.setdefault("Cache-Control", "no-store")
     headers.setdefault("X-Content-Type-Options", "nosniff")
     headers.setdefault("Referrer-Policy", "same-origin")
+    headers.setdefault("Permissions-Policy", "camera=(), microphone=(), payment=(), usb=(), geolocation=(self)")
+    if path != "/chat":
+        headers.setdefault("X-Frame-Options", "DENY")
+        headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
     if path != "/docs":
         ancestors = "*" if path == "/chat" else "'none'"
         headers.setdefault("Content-Security-Policy", PAGE_POLICY.format(ancestors=ancestors))
