@@ -258,13 +258,17 @@ function attach(files) {
     const found = parcel(file);
     ready.files.push(found);
     const picture = file.type.startsWith("image/") ? found.shown.url : null;
-    const element = waitsInTray(file.name, picture, () => ready.files.splice(ready.files.indexOf(found), 1));
+    const drop = () => ready.files.splice(ready.files.indexOf(found), 1);
+    const element = waitsInTray(file.name, picture, drop);
     found.progress = (share) => (element.querySelector("progress").value = share);
     found.sent().then(
       () => element.classList.add("ready"),
       (error) => {
-        element.classList.add("failed");
         say(told(error) || words.not_uploaded);
+        element.classList.add("failed");
+        if (!told(error) || !element.isConnected) return;
+        drop(); // refused for good
+        element.remove();
       },
     );
   }
@@ -406,6 +410,7 @@ async function start() {
 }
 
 function restore() {
+  toEnd(); // first, so that what is in view stays where it is
   for (const line of lines.children) {
     dress(line);
     for (const button of line.querySelectorAll(".choice")) spoken[button.value] = button.textContent;

@@ -4,6 +4,8 @@
   const script = document.currentScript;
   const host = new URL(script.src).origin;
   const key = "greenline.open";
+  // These words stand here and not in the catalogues: one file for all pages and languages, kept by every cache,
+  // which asks our server for nothing until the button is pressed.
   const said = {
     zh_CN: { open: "在线客服", close: "关闭在线客服", news: "在线客服：有新消息", title: "绿线 · 供电客服" },
     en: { open: "Chat with us", close: "Close the chat", news: "Chat: new message", title: "Greenline · Power service" },

@@ -16,8 +16,9 @@ document.addEventListener("keydown", (event) => {
   } else if (/^Arrow(Up|Down)$/.test(event.key)) {
     event.preventDefault();
     const items = [...open.querySelectorAll(".items > *")];
-    const step = items.indexOf(document.activeElement) + (event.key === "ArrowDown" ? 1 : -1);
-    items[(step + items.length) % items.length].focus();
+    const at = items.indexOf(document.activeElement);
+    const next = event.key === "ArrowDown" ? at + 1 : (at < 0 ? items.length : at) - 1;
+    items[(next + items.length) % items.length].focus();
   }
 });
 

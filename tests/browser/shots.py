@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import base64
 import contextlib
 import http.server
 import itertools
@@ -16,7 +17,7 @@ from playwright.async_api import Browser
 import greenline
 from desk import postgres
 from tests.browser.visitor import Visitor, chromium, enter
-from tests.conftest import Process
+from tests.conftest import ROOT, Process
 
 ANSWERED: Final = {"zh_CN": "双电源的供电方案多久能出来?", "en": "How long does a supply plan for dual supply take?"}
 UNCLEAR: Final = {"zh_CN": "停电要提前多久通知？", "en": "Who gets told about an outage?"}
@@ -85,12 +86,11 @@ async def tray(visitor: Visitor) -> None:
     await page.context.grant_permissions(["geolocation"])
     await page.context.set_geolocation({"latitude": 30.2741, "longitude": 120.1551})
     await page.locator("#file").set_input_files({"name": "a.pdf", "mimeType": "application/pdf", "buffer": b"1"})
-    await page.locator("#file").set_input_files({"name": "run.exe", "mimeType": "application/x-exe", "buffer": b"1"})
-    await page.locator(".parcel.failed").wait_for()
     await page.locator("#attach summary").click()
     await page.locator("#locate").click()
     await page.locator("[data-place]").wait_for()
-    await page.locator("#attach summary").click()
+    await page.locator("#file").set_input_files({"name": "run.exe", "mimeType": "", "buffer": b"1"})
+    await page.locator("#notice:not(:empty)").wait_for()
 
 
 async def failure(visitor: Visitor) -> None:
@@ -193,23 +193,48 @@ async def take(browser: Browser, base: str, folder: Path, wanted: list[str]) -> 
             await visitor.page.context.close()
 
 
+async def side_by_side(browser: Browser, base: str, folder: Path) -> None:
+    """The pictures of the README: an answer with its article open, and a checklist, on two phones."""
+    for name, dark, language in (("chat", False, "zh_CN"), ("chat-dark", True, "en")):
+        phones = []
+        for state in (answer, checklist):
+            visitor = await enter(browser, base, dark=dark, language=language)
+            await state(visitor)
+            await visitor.page.locator(".line.out").last.evaluate("line => line.scrollIntoView({ block: 'end' })")
+            await visitor.page.mouse.move(0, 0)
+            phones.append(base64.b64encode(await visitor.page.screenshot(animations="disabled")).decode())
+            await visitor.page.context.close()
+        page = await browser.new_page(viewport={"width": 900, "height": 924})
+        await page.set_content(
+            f"""<body style="margin:0;padding:40px;display:flex;gap:40px;background:{"#0c0b0a" if dark else "#e9e6e0"}">"""
+            + "".join(f'<img style="border-radius:12px" src="data:image/png;base64,{phone}">' for phone in phones)
+        )
+        await page.screenshot(path=folder / f"{name}.png")
+        await page.close()
+
+
 def main() -> None:
     """Start a server of its own with an empty database and take the pictures."""
     words = argparse.ArgumentParser(description=__doc__)
     words.add_argument("folder", type=Path)
-    words.add_argument("state", nargs="*")
+    words.add_argument("state", nargs="*", help="only these")
+    words.add_argument("--readme", action="store_true", help="only the pictures of the README")
     given = words.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
 
     async def run(base: str) -> None:
         async with chromium() as browser:
-            await take(browser, base, given.folder, given.state)
+            if given.readme:
+                await side_by_side(browser, base, given.folder)
+            else:
+                await take(browser, base, given.folder, given.state)
 
     with tempfile.TemporaryDirectory(prefix="gl-") as data:
         Path(data).chmod(0o755)
         with postgres.embedded(Path(data)) as url:
             greenline.prepare(url)
-            process = Process(url, given.folder / "data", "run")  # what takes long to compute is kept there
+            # sentence vectors take long to compute: those of the browser tests are used
+            process = Process(url, ROOT / ".pytest_cache" / "d" / "site", "run")
             try:
                 asyncio.run(run(process.ready(seconds=180).base))
             finally:
