@@ -3,6 +3,7 @@
 电力大客户管理制度 第十三条; 公司大客户管理 5 (attributes of a large customer); 供电所大客户维护与管理方法 第二条.
 """
 
+import unicodedata
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -15,6 +16,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from desk import events
 from desk.columns import key, moment, one_of, ref, words
 from desk.errors import UnknownAccount
+from desk.initials import initials
 from desk.tiers import Tier
 
 CATEGORIES: Final = (  # 第二条 names these, "等" leaves the list open: designation covers the rest
@@ -159,6 +161,18 @@ class Designation(SQLModel, table=True):
     ended_by: str | None = Field(default=None, sa_column=words(nullable=True))
 
 
+def haystack(no: str, old_no: str | None, name: str, customer: str, address: str, contact: str, phone: str) -> str:
+    """What a search for an account may hit."""
+    names = dict.fromkeys((name, customer, contact))
+    parts = (no, old_no or "", *names, *map(initials, names), address, phone)
+    return searched(" ".join(filter(None, parts)))
+
+
+def searched(text: str) -> str:
+    """Text as it is searched: neither case nor width matters."""
+    return unicodedata.normalize("NFKC", text).lower()
+
+
 async def account(db: AsyncSession, no: str, *, lock: bool = False) -> Account:
     """The account with this number, or with this old number. Raises UnknownAccount."""
     query = select(Account).where(or_(col(Account.no) == no, col(Account.old_no) == no))
@@ -178,7 +192,7 @@ async def find(
     `areas` and `proxy` restrict to what the caller may see; `flag` is large, important or coal_mine.
     """
     query = select(Account).where(col(Account.id) > after)
-    for word in wanted.lower().split():
+    for word in searched(wanted).split():
         query = query.where(col(Account.haystack).contains(word, autoescape=True))
     if areas is not None:
         query = query.where(col(Account.area_id).in_(areas))
