@@ -10,12 +10,12 @@ from enum import StrEnum
 from typing import Final
 
 from sqlalchemy import Boolean, Column, Index, Numeric, SmallInteger, UniqueConstraint, text
-from sqlmodel import Field, SQLModel, col, or_, select
+from sqlmodel import Field, SQLModel, col, or_, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from desk import events
 from desk.columns import key, moment, one_of, ref, words
-from desk.errors import UnknownAccount
+from desk.errors import ReasonMissing, UnknownAccount
 from desk.initials import initials
 from desk.tiers import Tier
 
@@ -206,42 +206,94 @@ async def find(
 
 
 async def set_tier(db: AsyncSession, account: Account, tier: Tier, *, reason: str, by: str, at: datetime) -> bool:
-    """Move an account to a tier, dated and with its reason; False when it is there already."""
+    """Move an account to a tier in mid-year, dated and with its reason; False when it is there already.
+
+    Raises ReasonMissing.
+    """
     assert account.id is not None
+    reason = _given(reason)
     if account.tier == tier:
         return False
     change = TierChange(account_id=account.id, before=account.tier, tier=tier, reason=reason, by=by, at=at)
-    account.tier = tier
+    account.tier, account.updated_at = tier, at
     db.add_all([account, change])
     facts = {"before": change.before, "tier": tier, "reason": reason}
     await events.record(db, "account.tier_changed", f"account:{account.no}", by=by, at=at, **facts)
     return True
 
 
+async def tier_history(db: AsyncSession, account: Account) -> list[TierChange]:
+    """Every change of an account's tier, the latest first."""
+    query = select(TierChange).where(col(TierChange.account_id) == account.id).order_by(col(TierChange.id).desc())
+    return list((await db.exec(query)).all())
+
+
 async def settle_importance(db: AsyncSession, account: Account) -> bool:
     """Recompute the important flag from category and designations (第二条); whether it changed."""
-    query = select(Designation.id).where(col(Designation.account_id) == account.id)
-    named = (await db.exec(query.where(col(Designation.ended_at).is_(None)).limit(1))).first() is not None
+    named = await designation(db, account) is not None
     before, account.important = account.important, named or account.category in CATEGORIES
     db.add(account)
     return account.important != before
 
 
-async def designate(db: AsyncSession, account: Account, *, reason: str, by: str, at: datetime) -> None:
-    """Name an account important, with the reason."""
+async def designation(db: AsyncSession, account: Account) -> Designation | None:
+    """The designation in force, if a person named this account important."""
+    query = select(Designation).where(col(Designation.account_id) == account.id, col(Designation.ended_at).is_(None))
+    return (await db.exec(query.order_by(col(Designation.id).desc()).limit(1))).first()
+
+
+async def designate(db: AsyncSession, account: Account, *, reason: str, by: str, at: datetime) -> bool:
+    """Name an account important; False when it is so for this very reason. A new reason takes the place of the old.
+
+    Raises ReasonMissing.
+    """
     assert account.id is not None
+    reason = _given(reason)
+    if (former := await designation(db, account)) is not None:
+        if former.reason == reason:
+            return False
+        await _close_designations(db, account, by=by, at=at)
     db.add(Designation(account_id=account.id, reason=reason, by=by, at=at))
     await db.flush()
+    account.updated_at = at
     await settle_importance(db, account)
     await events.record(db, "account.designated", f"account:{account.no}", by=by, at=at, reason=reason)
+    return True
 
 
-async def end_designation(db: AsyncSession, account: Account, *, by: str, at: datetime) -> None:
-    """Take the designation back; the category may still make the account important."""
-    query = select(Designation).where(col(Designation.account_id) == account.id, col(Designation.ended_at).is_(None))
-    for designation in (await db.exec(query)).all():
-        designation.ended_at, designation.ended_by = at, by
-        db.add(designation)
-    await db.flush()
+async def end_designation(db: AsyncSession, account: Account, *, reason: str, by: str, at: datetime) -> bool:
+    """Take the designation back; the category may still make the account important. False when there was none.
+
+    Raises ReasonMissing.
+    """
+    reason = _given(reason)
+    if await designation(db, account) is None:
+        return False
+    await _close_designations(db, account, by=by, at=at)
+    account.updated_at = at
     await settle_importance(db, account)
-    await events.record(db, "account.designation_ended", f"account:{account.no}", by=by, at=at)
+    facts = {"reason": reason, "important": account.important}
+    await events.record(db, "account.designation_ended", f"account:{account.no}", by=by, at=at, **facts)
+    return True
+
+
+async def _close_designations(db: AsyncSession, account: Account, *, by: str, at: datetime) -> None:
+    ended = update(Designation).where(col(Designation.account_id) == account.id, col(Designation.ended_at).is_(None))
+    await db.exec(ended.values(ended_at=at, ended_by=by))
+
+
+async def set_coal_mine(db: AsyncSession, account: Account, coal_mine: bool, *, by: str, at: datetime) -> bool:
+    """Mark an account as a coal mine, or no longer (供电公司煤矿用户管理制度); whether that changed anything."""
+    if account.coal_mine == coal_mine:
+        return False
+    account.coal_mine, account.updated_at = coal_mine, at
+    db.add(account)
+    await events.record(db, "account.coal_mine_changed", f"account:{account.no}", by=by, at=at, coal_mine=coal_mine)
+    return True
+
+
+def _given(reason: str) -> str:
+    """A reason that says something. Raises ReasonMissing."""
+    if not reason.strip():
+        raise ReasonMissing()
+    return reason.strip()
