@@ -15,7 +15,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import access, chat, guide, problems, staff
-from api.guard import Limits
+from api.guard import Limits, Sized
 from api.services import Services, Use
 from desk import deliveries
 from desk.conversations import Channel
@@ -40,12 +40,12 @@ def create_app(services: Services) -> FastAPI:
         docs_url="/docs",
         redoc_url=None,
         openapi_url="/openapi.json",
-        max_body_size=problems.BODY,
     )
     app.state.services = services
     app.state.limits = Limits()
     app.add_middleware(GZipMiddleware, minimum_size=1024)
     encrypted = (services.settings.public_url or "").startswith("https://")
+    app.add_middleware(Sized)
     app.add_middleware(Watched, encrypted=encrypted)
     problems.install(app)
     for router in (root, chat.pages, chat.router, guide.router, staff.router, access.router):

@@ -15,7 +15,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, Field
 
 import templates
-from api import guard, problems
+from api import guard
 from api.callers import encrypted
 from api.guard import Limited, Limits, OwnPages
 from api.pages import language_of, static
@@ -287,7 +287,7 @@ async def stream(current: Current, use: Use, last: Annotated[int, Depends(_resum
             yield ServerSentEvent(comment="still here")
 
 
-@router.post("/attachments", status_code=201, max_body_size=attachments.LARGEST + problems.BODY)
+@router.post("/attachments", status_code=201)
 async def upload(file: UploadFile, request: Request, current: Current, use: Use, db: Tx, limits: Limited) -> FileView:
     """Store a file of at most 20 MB, to be named in a message."""
     _not_too_fast(limits, request, current)

@@ -1,4 +1,4 @@
-"""Who may call: with a cookie only our own pages, and nobody too often."""
+"""Who may call: with a cookie only our own pages, nobody too often, and nobody with too much at once."""
 
 import ipaddress
 import math
@@ -8,10 +8,16 @@ from dataclasses import dataclass
 from typing import Annotated, Final
 
 from fastapi import Depends, Request
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api import problems
 from api.callers import SAFE, same_origin
 from api.services import Use
-from desk.errors import TooManyRequests
+from desk.errors import BodyTooLarge, TooManyRequests
+
+WEBHOOK: Final = "/telegram/webhook"
 
 MANY: Final = 10_000  # callers remembered before those who have been quiet are forgotten
 
@@ -94,3 +100,38 @@ def own_pages(request: Request, use: Use) -> None:
 
 
 OwnPages: Final = Depends(own_pages)
+
+
+class Sized:
+    """Refuses a body that is too large: at once where its length is announced, else when it has come that far.
+
+    Nothing is collected meanwhile; the server reads and drops the rest, so that the client hears the answer. The
+    webhook counts for itself, because Telegram would repeat what is refused.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request of bearable size on."""
+        if scope["type"] != "http" or scope["path"] == WEBHOOK:
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        limit = problems.largest(headers.get("content-type", ""))
+        allowed = limit + (problems.BODY if limit > problems.BODY else 0)  # the wrapping of a file
+        announced = headers.get("content-length", "0")
+        if announced.isdecimal() and int(announced) > allowed:
+            await problems.problem(Request(scope), BodyTooLarge(limit=limit))(scope, receive, send)
+            return
+        came = 0
+
+        async def counted() -> Message:
+            nonlocal came
+            message = await receive()
+            came += len(message.get("body", b""))
+            if came > allowed:
+                raise HTTPException(413)
+            return message
+
+        await self._app(scope, counted, send)

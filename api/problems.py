@@ -73,6 +73,11 @@ def _place(found: dict[str, Any]) -> tuple[str, str, Any]:
     return ".".join(str(part) for part in found["loc"]), found["type"], limit
 
 
+def largest(content_type: str) -> int:
+    """Bytes that a request may have: files come as forms of many parts, everything else is small."""
+    return attachments.LARGEST if content_type.lower().startswith("multipart/") else BODY
+
+
 def status(error: DeskError) -> int:
     """HTTP status of an error: its own, or that of the nearest kind."""
     return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
@@ -126,8 +131,7 @@ def install(app: FastAPI) -> None:
             case 405:
                 found = errors.WrongMethod()
             case 413:
-                upload = request.url.path.endswith("/attachments")
-                found = errors.BodyTooLarge(limit=attachments.LARGEST if upload else BODY)
+                found = errors.BodyTooLarge(limit=largest(request.headers.get("content-type", "")))
             case code if code < 500:
                 found = errors.BadInput(problems=[("request", "unreadable", None)])
             case _:
