@@ -27,7 +27,7 @@ from bot.assistant import Assistant
 from bot.mind import Mind
 from bot.telegram import service as telegram_service
 from bot.telegram.service import TelegramService
-from desk import jobs, logs, postgres, settings
+from desk import january, jobs, logs, postgres, settings
 from desk.attachments import Folder
 from desk.clock import SystemClock
 from desk.errors import DatabaseDown, SetupError
@@ -113,6 +113,10 @@ async def working(services: Services) -> AsyncIterator[None]:
     async def refresh_guide(timestamp: int) -> None:
         await services.mind.load()
 
+    async def attend_classification(timestamp: int) -> None:
+        async with services.store.transaction() as db:
+            await january.attend(db, at=services.clock.now(), zone=services.settings.zone)
+
     async def retry_orphans(timestamp: int) -> None:
         await jobs.retry_orphans(app)
 
@@ -121,6 +125,8 @@ async def working(services: Services) -> AsyncIterator[None]:
     jobs.register(app, "fetch_files", fetch_files)
     # entries come into force and expire at midnight of the service area
     jobs.register(app, "refresh_guide", refresh_guide, cron="1 16 * * *")
+    # every hour, because the day begins when the service area says so
+    jobs.register(app, "attend_classification", attend_classification, cron="10 * * * *")
     async with app.open_async():
         worker = asyncio.create_task(jobs.work(app), name="worker")
         try:

@@ -261,6 +261,21 @@ async def confirm(db: AsyncSession, year: int, *, by: str, at: datetime) -> Clas
     return run
 
 
+async def settle(db: AsyncSession, year: int, *, by: str, at: datetime) -> bool:
+    """Propose and confirm in one go, for whoever is the hall and the operator; False when it was frozen already.
+
+    Raises NoPurchases, and Frozen when a later year is confirmed.
+    """
+    try:
+        await propose(db, year, by=by, at=at)
+    except Frozen as frozen:
+        if frozen.facts["year"] != year:
+            raise
+        return False
+    await confirm(db, year, by=by, at=at)
+    return True
+
+
 async def _not_frozen(db: AsyncSession, year: int) -> None:
     """A confirmed year and everything before it stays as it is."""
     query = select(Classification.year).where(col(Classification.stage) == Stage.CONFIRMED)

@@ -290,6 +290,20 @@ async def test_confirming_and_proposing_at_once_never_change_a_frozen_year(store
             assert account.tier == row.tier
 
 
+async def test_operators_who_settle_a_year_at_once_do_it_once(store: Store) -> None:
+    await stock(store, falling(50))
+
+    async def settle() -> bool:
+        async with store.transaction() as db:
+            return await classification.settle(db, 2027, by="operator", at=JANUARY)
+
+    assert sorted(await asyncio.gather(*(settle() for _ in range(5)))) == [False] * 4 + [True]
+    before = await everything(store)
+    assert not await settle()
+    assert await everything(store) == before
+    assert (await account(store, 1)).tier == A
+
+
 async def test_an_account_moved_by_a_person_meanwhile_keeps_a_whole_history(store: Store) -> None:
     await stock(store, falling(100))
     await propose(store)
