@@ -68,7 +68,7 @@ export function lineElement(message) {
     const cited = cloned("a-source");
     Object.assign(cited.dataset, { entry: source.entry, version: source.version });
     const article = source.article ? words.article + source.article : "";
-    const title = message.sources.length > 1 ? ` · ${source.title}` : "";
+    const title = message.sources.length > 1 ? `\n${source.title}` : "";
     write(cited, ".cited", words.source.replace("{document}", () => source.document) + article + title);
     write(cited, "strong", source.title);
     bubble.append(cited);

@@ -200,7 +200,7 @@ async def side_by_side(browser: Browser, base: str, folder: Path) -> None:
         for state in (answer, checklist):
             visitor = await enter(browser, base, dark=dark, language=language)
             await state(visitor)
-            await visitor.page.locator(".line.out").last.evaluate("line => line.scrollIntoView({ block: 'end' })")
+            await visitor.page.locator("#transcript").evaluate("view => (view.scrollTop = view.scrollHeight)")
             await visitor.page.mouse.move(0, 0)
             phones.append(base64.b64encode(await visitor.page.screenshot(animations="disabled")).decode())
             await visitor.page.context.close()

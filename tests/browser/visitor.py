@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from playwright.async_api import Browser, ConsoleMessage, Frame, Locator, Page, Request, Response, async_playwright
+from playwright.async_api import Browser, ConsoleMessage, Locator, Page, Request, Response, async_playwright
 
 FLAGS: Final = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run")
 WIDTHS: Final = {"phone": (390, 844), "desk": (1280, 800)}
@@ -106,11 +106,6 @@ class Visitor:
     async def choices(self) -> list[str]:
         """The labels under the last line."""
         return await self.page.locator("#lines .line").last.locator(".choice").all_inner_texts()
-
-    @property
-    def frame(self) -> Frame:
-        """The chat that is embedded in this page."""
-        return next(frame for frame in self.page.frames if "embed=1" in frame.url)
 
 
 async def enter(
