@@ -76,13 +76,15 @@ async def wired(config: Settings, url: str, *, telegram: bool) -> AsyncIterator[
     storage = Folder(config.data_dir / "attachments")
     mind = Mind(store, clock, config)
     assistant = Assistant(store, mind, clock, language=config.locale)
+    service = None
     try:
         async with Bell(url) as bell:
-            service = None
             if telegram and config.telegram_token:
                 service = TelegramService(config, store, bell, clock, assistant, storage)
             yield Services(config, store, bell, clock, mind, assistant, storage, service)
     finally:
+        if service:
+            await service.close()
         await store.close()
 
 

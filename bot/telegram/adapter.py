@@ -36,7 +36,7 @@ def inbound(update: Update, bot_id: str) -> Inbound | None:
         choice = storable(query.data or "").removeprefix(VERSION)
         known = (query.data or "").startswith(VERSION)
         tapped = str(query.message.message_id) if query.message else query.inline_message_id
-        return replace(base, choice=choice if known else "?", tapped=tapped)
+        return replace(base, choice=choice if known and choice else "?", tapped=tapped)
     message = update.message
     if message is None or not _says_something(message):
         return None

@@ -71,13 +71,17 @@ class TelegramService:
         base = settings.telegram_api_url
         # known without asking Telegram: a process that only takes webhook calls never does
         self._id = settings.telegram_token.get_secret_value().partition(":")[0]
+        self._requests = (
+            HTTPXRequest(connection_pool_size=IN_FLIGHT + 10, read_timeout=15, connect_timeout=5),
+            # for polls, whose own time the library adds
+            HTTPXRequest(connection_pool_size=2, read_timeout=10, connect_timeout=5),
+        )
         self.bot = Bot(
             settings.telegram_token.get_secret_value(),
             base_url=f"{base}/bot",
             base_file_url=f"{base}/file/bot",
-            request=HTTPXRequest(connection_pool_size=IN_FLIGHT + 10, read_timeout=15, connect_timeout=5),
-            # the library adds the time of the poll itself
-            get_updates_request=HTTPXRequest(connection_pool_size=2, read_timeout=10, connect_timeout=5),
+            request=self._requests[0],
+            get_updates_request=self._requests[1],
         )
         self._settings, self._store, self._bell, self._clock = settings, store, bell, clock
         self._assistant, self._storage = assistant, storage
@@ -103,8 +107,11 @@ class TelegramService:
             for task in (*tasks, *self._courtesies):
                 task.cancel()
             await asyncio.gather(*tasks, *self._courtesies, return_exceptions=True)
-            with contextlib.suppress(TelegramError):
-                await self.bot.shutdown()
+
+    async def close(self) -> None:
+        """Close the connections to Telegram."""
+        for request in self._requests:
+            await request.shutdown()
 
     # -- in -----------------------------------------------------------------------------------------------------------
 
