@@ -79,6 +79,27 @@ async def test_nothing_shifts_during_load_and_the_first_answer(arrive: Arrive, s
     assert await visitor.page.evaluate("window.shifted") < 0.01
 
 
+@pytest.mark.parametrize("language", ["zh_CN", "en"])
+async def test_lines_stay_within_40_characters_and_nothing_is_cut(arrive: Arrive, language: str) -> None:
+    # 4 px: the touch area of a source stands out of its text
+    visitor = await (await arrive(language=language, size="desk")).open()
+    await checklist(visitor)
+    await visitor.ask("很长的一句话" * 60 + "https://example.com/" + "a" * 200)
+    for width in (1280, 390, 320):
+        await visitor.page.set_viewport_size({"width": width, "height": 800})
+        wide, widest, cut = await visitor.page.evaluate(
+            """() => [
+              document.documentElement.scrollWidth,
+              Math.max(...[...document.querySelectorAll("#lines .words")].map((words) => words.clientWidth)),
+              [...document.querySelectorAll("#lines *, .top *")]
+                .filter((one) => !one.closest(".unseen, h1") && one.clientWidth && one.scrollWidth > one.clientWidth + 4)
+                .map((one) => one.outerHTML),
+            ]"""
+        )
+        assert wide <= width and widest <= 40 * 16
+        assert cut == []
+
+
 async def test_the_first_paint_takes_less_than_100_kb(arrive: Arrive) -> None:
     visitor = await (await arrive()).open()
     paint, sizes = await visitor.page.evaluate(
