@@ -71,7 +71,7 @@ async def _known(request: Request, use: Services, authorization: str | None) -> 
     if scheme.lower() == "bearer":
         async with use.store.transaction() as db:
             program = await staff.of_token(db, token.strip(), at=use.clock.now())
-        return Caller(f"token:{program.name}", program.role, None, token_id=program.id)
+        return Caller(f"token:{program.name}", Role(program.role), None, token_id=program.id)
     cookie = request.cookies.get(COOKIE, "")
     if not cookie:
         raise NotSignedIn()
@@ -79,7 +79,7 @@ async def _known(request: Request, use: Services, authorization: str | None) -> 
         same_origin(request, use)
     async with use.store.transaction() as db:
         member, session = await staff.of_session(db, cookie, at=use.clock.now())
-    return Caller(member.name, member.role, member.id, session_id=session.id, language=member.language)
+    return Caller(member.name, Role(member.role), member.id, session_id=session.id, language=member.language)
 
 
 async def _log_refusal(request: Request, use: Services, caller: Caller, permission: Permission) -> None:

@@ -206,7 +206,7 @@ async def sign_in(wanted: SignIn, request: Request, response: Response, use: Use
     password = wanted.password.get_secret_value()
     cookie, member = await enter(request, use, hashing, codes, name=wanted.name, password=password, code=wanted.code)
     remember(response, request, use, cookie)
-    return _me(member.name, member.role, member.language)
+    return _me(member.name, Role(member.role), member.language)
 
 
 @router.get("/sessions/current")
@@ -306,8 +306,9 @@ async def _forgive(db: Tx, request: Request, caller: Caller) -> None:
 async def _shown(db: Tx, member: Staff, use: Services) -> StaffView:
     locked = await passwords.locked_until(db, passwords.of_name(member.name), at=use.clock.now())
     return StaffView(
-        **member.model_dump(include={"id", "name", "role", "phone", "language", "disabled_at", "created_at"}),
+        id=member.id or 0, name=member.name, role=Role(member.role), phone=member.phone, language=member.language,
         second_factor=member.totp_step is not None, service=member.password is None, locked_until=locked,
+        disabled_at=member.disabled_at, created_at=member.created_at,
     )  # fmt: skip
 
 
@@ -398,7 +399,7 @@ async def end_session_of(staff_id: Key, session_id: Key, caller: StaffAdmin, use
 
 
 def _token(token: ApiToken) -> TokenView:
-    return TokenView(**token.model_dump())
+    return TokenView.model_validate(token, from_attributes=True)
 
 
 @router.get("/tokens")
@@ -412,7 +413,7 @@ async def create_token(wanted: NewToken, caller: TokenAdmin, use: Use, db: Tx) -
     """Make a token; its text is in this answer and nowhere else."""
     at = use.clock.now()
     token, plain = await staff.create_token(db, wanted.name, wanted.role, by=caller.name, at=at, days=wanted.days)
-    return MadeToken(**token.model_dump(), token=plain)
+    return MadeToken(**_token(token).model_dump(), token=plain)
 
 
 @router.delete("/tokens/{token_id}", status_code=204)
