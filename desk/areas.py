@@ -1,15 +1,18 @@
 """Areas 片区 and who answers for them: one named manager, village proxies (电力客户的分级和分类及管理, 属地管理)."""
 
+from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Column
-from sqlmodel import Field, SQLModel, col, select, update
+from sqlalchemy import Column, ColumnElement, and_, func, true
+from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from desk import events
+from desk import customers, events
 from desk.columns import key, moment, ref, words
-from desk.customers import Account
-from desk.errors import UnknownArea
+from desk.customers import Account, Standing
+from desk.errors import UnknownAccount, UnknownArea, WrongRole
+from desk.permissions import Role
 from desk.staff import Staff
 
 
@@ -46,15 +49,50 @@ async def area(db: AsyncSession, name: str, *, create: bool = False) -> Area:
     return found
 
 
-async def hand_over(db: AsyncSession, area: Area, manager: Staff, *, notes: str, by: str, at: datetime) -> None:
-    """Give an area to another manager; its accounts follow, the former manager and the notes are kept."""
+async def area_by_id(db: AsyncSession, number: int, *, lock: bool = False) -> Area:
+    """The area with this key. Raises UnknownArea."""
+    query = select(Area).where(col(Area.id) == number)
+    if lock:
+        query = query.with_for_update().execution_options(populate_existing=True)
+    found = (await db.exec(query)).first()
+    if found is None:
+        raise UnknownArea(name=str(number))
+    return found
+
+
+async def overview(db: AsyncSession) -> list[tuple[Area, Staff | None, int]]:
+    """All areas by name, with their managers and the number of accounts that are supplied."""
+    supplied = and_(col(Account.area_id) == col(Area.id), col(Account.standing) == Standing.ACTIVE)
+    query = select(Area, Staff, func.count(col(Account.id)))
+    query = query.outerjoin(Staff, col(Staff.id) == col(Area.manager_id)).outerjoin(Account, supplied)
+    return list((await db.exec(query.group_by(col(Area.id), col(Staff.id)).order_by(col(Area.name)))).all())
+
+
+# -- managers ---------------------------------------------------------------------------------------------------------
+
+
+async def hand_over(db: AsyncSession, area: Area, manager: Staff, *, notes: str, by: str, at: datetime) -> bool:
+    """Give an area to another manager; its accounts follow, the former manager and the notes are kept.
+
+    False when it is theirs already. Raises WrongRole.
+    """
     assert area.id is not None and manager.id is not None
+    _fit(manager, Role.MANAGER)
+    if area.manager_id == manager.id:
+        return False
+    former = await db.get(Staff, area.manager_id) if area.manager_id is not None else None
     db.add(Handover(area_id=area.id, before_id=area.manager_id, manager_id=manager.id, notes=notes, by=by, at=at))
-    before, area.manager_id = area.manager_id, manager.id
+    area.manager_id = manager.id
     db.add(area)
-    await events.record(
-        db, "area.handed_over", f"area:{area.id}", by=by, at=at, before=before, manager=manager.id, notes=notes
-    )
+    facts = {"area": area.name, "before": former.name if former else None, "manager": manager.name, "notes": notes}
+    await events.record(db, "area.handed_over", f"area:{area.id}", by=by, at=at, **facts)
+    return True
+
+
+async def handovers(db: AsyncSession, area: Area) -> list[Handover]:
+    """Every change of an area's manager, the latest first."""
+    query = select(Handover).where(col(Handover.area_id) == area.id).order_by(col(Handover.id).desc())
+    return list((await db.exec(query)).all())
 
 
 async def manager_of(db: AsyncSession, account: Account) -> Staff | None:
@@ -65,14 +103,66 @@ async def manager_of(db: AsyncSession, account: Account) -> Staff | None:
 
 async def areas_of(db: AsyncSession, staff: Staff) -> list[int]:
     """The areas a manager answers for."""
-    query = select(Area.id).where(col(Area.manager_id) == staff.id)
+    query = select(Area.id).where(col(Area.manager_id) == staff.id).order_by(col(Area.id))
     return [number for number in (await db.exec(query)).all() if number is not None]
 
 
-async def give_to_proxy(db: AsyncSession, accounts: list[int], proxy: Staff | None, *, by: str, at: datetime) -> None:
-    """Let a village electrician 村电工 look after these accounts, or nobody."""
-    await db.exec(update(Account).where(col(Account.id).in_(accounts)).values(proxy_id=proxy.id if proxy else None))
-    for number in accounts:
-        await events.record(
-            db, "account.proxy_changed", f"account:{number}", by=by, at=at, proxy=proxy.id if proxy else None
-        )
+# -- village proxies --------------------------------------------------------------------------------------------------
+
+
+async def give_to_proxy(
+    db: AsyncSession, accounts: Iterable[Account], proxy: Staff | None, *, by: str, at: datetime
+) -> int:
+    """Let a village electrician 村电工 look after these accounts, or nobody; how many that changed.
+
+    Raises WrongRole.
+    """
+    if proxy is not None:
+        _fit(proxy, Role.PROXY)
+    changed = 0
+    for account in accounts:
+        new = proxy.id if proxy else None
+        if account.proxy_id == new:
+            continue
+        former = await db.get(Staff, account.proxy_id) if account.proxy_id is not None else None
+        account.proxy_id, account.updated_at = new, at
+        db.add(account)
+        facts = {"before": former.name if former else None, "proxy": proxy.name if proxy else None}
+        await events.record(db, "account.proxy_changed", f"account:{account.no}", by=by, at=at, **facts)
+        changed += 1
+    return changed
+
+
+async def proxy_of(db: AsyncSession, account: Account) -> Staff | None:
+    """The village electrician who looks after an account, if one does."""
+    return await db.get(Staff, account.proxy_id) if account.proxy_id is not None else None
+
+
+def visible(role: Role, staff_id: int | None) -> ColumnElement[bool]:
+    """The accounts that somebody may know of, as a condition: a proxy sees only those in their care.
+
+    A program with a proxy's role is nobody's proxy and sees none.
+    """
+    return true() if role != Role.PROXY else col(Account.proxy_id) == (staff_id or 0)
+
+
+async def account_for(db: AsyncSession, no: str, *, role: Role, staff_id: int | None, lock: bool = False) -> Account:
+    """The account with this number as far as the caller may know of it. Raises UnknownAccount."""
+    found = await customers.account(db, no, lock=lock)
+    if role == Role.PROXY and (staff_id is None or found.proxy_id != staff_id):
+        raise UnknownAccount()
+    return found
+
+
+async def act_for(db: AsyncSession, account: Account, proxy: Staff, act: str, *, at: datetime, **facts: Any) -> None:
+    """Write down what a proxy does on behalf of an account in their care. Raises UnknownAccount for any other."""
+    if proxy.role != Role.PROXY or account.proxy_id != proxy.id:
+        raise UnknownAccount()
+    told = {"for": account.no, "act": act, **facts}
+    await events.record(db, "account.acted_for", f"account:{account.no}", by=proxy.name, at=at, **told)
+
+
+def _fit(member: Staff, role: Role) -> None:
+    """A duty is given to somebody who has the role and still works here. Raises WrongRole."""
+    if member.role != role or member.disabled_at is not None:
+        raise WrongRole(name=member.name)
