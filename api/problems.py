@@ -7,7 +7,6 @@ from typing import Any, Final
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
-from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 import templates
@@ -38,27 +37,31 @@ STATUS: Final = {
 }
 
 
-class ProblemItem(BaseModel):
-    """One thing that is wrong with a request: where, and in words."""
-
-    where: str
-    what: str
-
-
-class Problem(BaseModel):
-    """An error as application/problem+json (RFC 9457); `code` is stable, the words follow the language."""
-
-    type: str
-    code: str
-    title: str
-    detail: str
-    status: int
-    problems: list[ProblemItem] = []
-
-
+_TEXT: Final = {"type": "string"}
+# RFC 9457; `code` is stable, the words follow the language
 _SHAPE: Final[dict[str, Any]] = {
-    "description": "problem+json",
-    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    "description": "What went wrong, for programs in `code` and for people in `title` and `detail`",
+    "content": {
+        "application/problem+json": {
+            "schema": {
+                "title": "Problem",
+                "type": "object",
+                "required": ["type", "code", "title", "detail", "status"],
+                "properties": {
+                    **dict.fromkeys(("type", "code", "title", "detail"), _TEXT),
+                    "status": {"type": "integer"},
+                    "problems": {
+                        "type": "array",
+                        "items": {
+                            "type": "object",
+                            "required": ["where", "what"],
+                            "properties": {"where": _TEXT, "what": _TEXT},
+                        },
+                    },
+                },
+            }
+        }
+    },
 }
 # what any call may answer instead, for the description of the API
 RESPONSES: Final[dict[int | str, dict[str, Any]]] = {"4XX": _SHAPE, "5XX": _SHAPE, 422: _SHAPE}

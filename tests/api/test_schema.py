@@ -7,7 +7,8 @@ import httpx
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
-from schemathesis.checks import CHECKS
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance
 
 from api.services import Services
 from tests.api.conftest import API, arrive, serving
@@ -15,6 +16,7 @@ from tests.api.conftest import API, arrive, serving
 PUBLIC = ("/api/v1/chat/", "/api/v1/guide/")
 STREAMS = {"/api/v1/chat/events"}  # never end; test_stream.py reads them
 EXAMPLES = 12
+WANTED = [not_a_server_error, content_type_conformance, response_schema_conformance]
 
 
 def operations(schema: Any) -> list[Any]:
@@ -33,25 +35,31 @@ async def test_generated_calls_find_no_crash_and_no_answer_out_of_shape(services
 
 
 def _try(document: dict[str, Any], base: str, headers: dict[str, str]) -> dict[str, int]:
-    schema = schemathesis.openapi.from_dict(document)
-    checks = [
-        CHECKS.get_one(name)
-        for name in ("not_a_server_error", "content_type_conformance", "response_schema_conformance")
-    ]
+    """Call every operation a few times; how often each path was called."""
     tried: dict[str, int] = {}
-    for operation in operations(schema):
+    for operation in operations(schemathesis.openapi.from_dict(document)):
+        tried[operation.path] = tried.get(operation.path, 0) + _probe(operation, base, headers)
+    return tried
 
-        @seed(7)
-        @settings(
-            max_examples=EXAMPLES, deadline=None, database=None, phases=[Phase.generate],
-            suppress_health_check=list(HealthCheck),
-        )  # fmt: skip
-        @given(case=operation.as_strategy())
-        def probe(case: Any, path: str = operation.path) -> None:
-            case.call_and_validate(base_url=base, headers=headers, checks=checks)
-            tried[path] = tried.get(path, 0) + 1
 
-        probe()
+def _probe(operation: Any, base: str, headers: dict[str, str]) -> int:
+    tried = 0
+
+    @seed(7)
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=operation.as_strategy())
+    def probe(case: Any) -> None:
+        nonlocal tried
+        tried += 1
+        case.call_and_validate(base_url=base, headers=headers, checks=WANTED)
+
+    probe()
     return tried
 
 
@@ -62,8 +70,7 @@ async def test_the_document_describes_problems_and_hides_pages(client: httpx.Asy
         if path.startswith(PUBLIC):
             for operation in methods.values():
                 content = operation["responses"]["4XX"]["content"]
-                assert content["application/problem+json"]["schema"] == {"$ref": "#/components/schemas/Problem"}
-    assert "Problem" in document["components"]["schemas"]
+                assert content["application/problem+json"]["schema"]["title"] == "Problem"
 
 
 @pytest.mark.parametrize("path", ["/docs"])
