@@ -39,6 +39,8 @@ class Storage(Protocol):
 
     async def get(self, key: str) -> bytes: ...
 
+    async def delete(self, key: str) -> None: ...
+
 
 class Folder:
     """Storage in a folder of the data directory."""
@@ -70,6 +72,10 @@ class Folder:
             return await asyncio.to_thread(self._path(key).read_bytes)
         except FileNotFoundError:
             raise UnknownAttachment() from None
+
+    async def delete(self, key: str) -> None:
+        """Take the bytes away, if they are there."""
+        await asyncio.to_thread(self._path(key).unlink, missing_ok=True)
 
 
 async def keep(
