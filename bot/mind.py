@@ -19,6 +19,7 @@ from knowledge.encoders import Remembering
 from knowledge.intents import Reader
 from knowledge.search import Decision, Finding, Guide
 
+RETRY: Final = 5.0  # seconds until a reload that failed is tried again
 PIECE: Final = 120  # characters of a very long message that are read at a time for danger
 PIECES: Final = 100  # of which at most so many, about a second
 _SENTENCE: Final = re.compile(r"[^。！？!?\n]+[。！？!?]?")
@@ -33,6 +34,8 @@ class Mind:
         self._guide: Guide | None = None
         self._reader: Reader | None = None
         self._known: list[tuple[str, int]] | None = None
+        self.loaded = asyncio.Event()  # set once questions can be answered
+        self._loading = asyncio.Lock()
 
     @property
     def guide(self) -> Guide:
@@ -49,13 +52,16 @@ class Mind:
     async def load(self) -> None:
         """Read the published entries and build an index if they changed."""
         today = self._clock.now().astimezone(ZoneInfo(self._settings.timezone)).date()
-        async with self._store.transaction() as db:
-            published = await entries.published(db, on=today)
-        known = [(entry.key, entry.version) for entry in published]
-        if known == self._known:
-            return
-        self._guide, self._reader = await asyncio.to_thread(self._build, published)
-        self._known = known
+        # one at a time: what was read first must not be swapped in last
+        async with self._loading:
+            async with self._store.transaction() as db:
+                published = await entries.published(db, on=today)
+            known = [(entry.key, entry.version) for entry in published]
+            if known == self._known:
+                return
+            self._guide, self._reader = await asyncio.to_thread(self._build, published)
+            self._known = known
+        self.loaded.set()
         log.info("guide indexed: %d entries, %s search", len(published), self.guide.mode)
 
     def _build(self, published: list[entries.Entry]) -> tuple[Guide, Reader]:
@@ -67,18 +73,30 @@ class Mind:
         lite = Remembering(encoders.lite(), cache)
         full = Remembering(second, cache) if second else None
         guide = Guide(published, lite, full)
-        lite.save()
-        if full:
-            full.save()
+        for encoder in (lite, full):
+            try:
+                if encoder:
+                    encoder.save()
+            except OSError as error:
+                log.warning("vectors not kept, they will be computed again: %s", error)
         return guide, self._reader or Reader(encoders.lite(), second)
 
     async def follow(self, bell: Bell) -> None:
-        """Reload whenever an entry is published anywhere, and at least hourly because validity follows the calendar."""
-        async for _ in bell.rings(entries.TOPIC, patience=3600):
-            try:
-                await self.load()
-            except Exception:
-                log.exception("guide not reloaded, answering from the previous one")
+        """Load, and again whenever an entry is published anywhere, or a day begins on which other entries are valid."""
+        async for _ in bell.rings(entries.TOPIC, patience=300):
+            while not await self._reloaded():
+                await asyncio.sleep(RETRY)
+
+    async def _reloaded(self) -> bool:
+        try:
+            await self.load()
+        except Exception:
+            log.exception("guide not loaded, answering from the previous one if there is one")
+                if not self.ready:
+                    await asyncio.sleep(5)
+                    bell.ring(entries.TOPIC)
+            return False
+        return True
 
     async def hear(self, text: str) -> Heard:
         """Read intent and danger, and search the guide."""

@@ -21,12 +21,14 @@ from sqlalchemy import (
     Integer,
     Text,
     UniqueConstraint,
+    or_,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB, distinct_on
 from sqlmodel import Field as SQLField
 from sqlmodel import SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlmodel.sql.expression import SelectOfScalar
 
 
 class BadEntry(ValueError):
@@ -151,17 +153,29 @@ def seeds(folder: Traversable | None = None) -> dict[str, Draft]:
 
 async def current(db: AsyncSession) -> list[GuideVersion]:
     """The current version of every key, withdrawn ones included."""
-    query = (
+    return list((await db.exec(_newest())).all())
+
+
+def _newest() -> SelectOfScalar[GuideVersion]:
+    return (
         select(GuideVersion)
         .ext(distinct_on(col(GuideVersion.key)))
         .order_by(col(GuideVersion.key), col(GuideVersion.version).desc())
     )
-    return list((await db.exec(query)).all())
 
 
 async def published(db: AsyncSession, *, on: date) -> list[Entry]:
-    """The entries customers may be told on that day, in key order."""
-    entries = [row.entry() for row in await current(db) if row.standing == Standing.PUBLISHED]
+    """The entries customers may be told on that day, in key order.
+
+    A version that is yet to come into force leaves the one before it standing; a withdrawal counts at once.
+    """
+    begun = or_(
+        col(GuideVersion.standing) == Standing.WITHDRAWN,
+        col(GuideVersion.valid_from).is_(None),
+        col(GuideVersion.valid_from) <= on,
+    )
+    rows = (await db.exec(_newest().where(begun))).all()
+    entries = [row.entry() for row in rows if row.standing == Standing.PUBLISHED]
     return [entry for entry in entries if entry.in_force(on)]
 
 
