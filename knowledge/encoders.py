@@ -29,7 +29,8 @@ class Encoder(Protocol):
     def encode(self, texts: Sequence[str]) -> Vectors: ...
 
 
-def _unit(vectors: Any) -> Vectors:
+def unit(vectors: Any) -> Vectors:
+    """Rows scaled to length one, float32."""
     array = np.asarray(vectors, dtype=np.float32)
     return np.asarray(array / np.maximum(np.linalg.norm(array, axis=1, keepdims=True), 1e-9), dtype=np.float32)
 
@@ -53,10 +54,10 @@ class _Bundled:
         """Unit vectors, one row per text."""
         with self._lock:
             if len(texts) > SINGLE:
-                return _unit(self._compute(list(texts)))
+                return unit(self._compute(list(texts)))
             missing = [text for text in dict.fromkeys(texts) if text not in self._recent]
             if missing:
-                self._recent |= zip(missing, _unit(self._compute(missing)), strict=True)
+                self._recent |= zip(missing, unit(self._compute(missing)), strict=True)
             rows = np.stack([self._recent[text] for text in texts])
             while len(self._recent) > 512:
                 self._recent.popitem(last=False)
@@ -113,7 +114,7 @@ class Endpoint:
             answer = self._client.post("", json={"model": self._model, "input": list(texts[start : start + BATCH])})
             answer.raise_for_status()
             rows += [item["embedding"] for item in sorted(answer.json()["data"], key=lambda item: item["index"])]
-        return _unit(rows)
+        return unit(rows)
 
 
 @cache
@@ -123,7 +124,8 @@ def lite() -> Lite:
 
 
 @cache
-def _full() -> Full:
+def full() -> Full:
+    """The process's full encoder. Raises where it is not installed or does not work."""
     return Full()
 
 
@@ -137,7 +139,7 @@ def second(choice: str, *, model: str = "", key: str | None = None) -> Encoder |
     if choice.startswith("http"):
         return Endpoint(choice, model, key)
     try:
-        return _full()
+        return full()
     except Exception as error:
         if choice == "full":
             raise
@@ -160,14 +162,15 @@ class Remembering:
     Vectors are kept as 8-bit numbers; the loss against float is below 0.005 in cosine.
     """
 
-    def __init__(self, inner: Encoder, folder: Path | None) -> None:
+    def __init__(self, inner: Encoder, folder: Path | None, *, shipped: bool = True) -> None:
+        """`folder` holds the file of this machine, None = no file; without `shipped` everything is computed here."""
         self.name = inner.name
         self._inner = inner
         self._file = folder / f"vectors-{inner.name}.npz" if folder else None
         self._known: dict[int, NDArray[np.int8]] = {}
-        shipped = resources.files("knowledge") / "model" / f"vectors-{inner.name}.npz"
-        if shipped.is_file():
-            with shipped.open("rb") as file:
+        model = resources.files("knowledge") / "model" / f"vectors-{inner.name}.npz"
+        if shipped and model.is_file():
+            with model.open("rb") as file:
                 self._known = _load(file)
         if self._file and self._file.exists():
             try:
@@ -175,6 +178,11 @@ class Remembering:
             except (OSError, ValueError, KeyError) as error:
                 log.warning("vector cache unreadable, computing afresh: %s", error)
         self._saved = len(self._known)
+
+    @property
+    def size(self) -> int:
+        """How many texts it knows."""
+        return len(self._known)
 
     def unknown(self, texts: Iterable[str]) -> int:
         """How many of the texts would have to be computed."""
@@ -190,7 +198,7 @@ class Remembering:
             batch = missing[start : start + 512]
             vectors = np.round(self._inner.encode([text for _, text in batch]) * 127).astype(np.int8)
             self._known |= zip((key for key, _ in batch), vectors, strict=True)
-        return _unit(np.stack([self._known[key] for key in keys]))
+        return unit(np.stack([self._known[key] for key in keys]))
 
     def save(self, target: Path | None = None) -> None:
         """Write what is new to the file, or everything to `target`."""

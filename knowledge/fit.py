@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from knowledge import encoders, intents, search
 from knowledge import text as words
@@ -27,6 +28,7 @@ FOLDS: Final = 4
 WRONG_AT_MOST: Final = 0.02  # wrong direct answers, share of messages
 STRANGE_AT_LEAST: Final = 0.975  # out-of-scope questions that must end in abstention; the bank is harder than life
 BARE_AT_LEAST: Final = 0.85  # the same for a guide of which only the text is known
+CALM_ALARMS: Final = 0.015  # everyday messages that may be taken for danger; when in doubt alarm
 STRANGE_SHARE: Final = 0.18  # share of out-of-scope questions among messages, for weighing
 
 
@@ -61,7 +63,7 @@ class Example:
 
 
 def _questions() -> list[dict[str, Any]]:
-    return search._training("questions")
+    return search.training("questions")
 
 
 def _rich_examples(entries: list[Entry], lite: Encoder, full: Encoder | None) -> list[Example]:
@@ -194,7 +196,7 @@ def _logistic(x: NDArray[np.float64], y: NDArray[np.bool_], weight: NDArray[np.f
 
 
 def _judge(examples: list[Example], used: list[int], quiet: float) -> tuple[NDArray[np.float64], dict[str, Any]]:
-    """Weights, confidence models and thresholds with cross-validated figures; `quiet` = least abstention when silent."""
+    """Weights, confidence models, thresholds and cross-validated figures; `quiet` = least abstention when silent."""
     folds = np.array([e.fold for e in examples])
     strange = np.array([not e.right for e in examples])
     weight = np.where(strange, STRANGE_SHARE / strange.mean(), (1 - STRANGE_SHARE) / (~strange).mean())
@@ -279,48 +281,82 @@ def _thresholds(
 
 def fit_intents(mode: str, using: list[Encoder]) -> dict[str, float]:
     """Intent and danger models of one mode; returns cross-validated figures and the danger threshold."""
+    messages, questions, strange = (search.training(name) for name in ("intents", "questions", "out_of_scope"))
+    # an unanswerable question is still a question to the guide
+    extra = [row | {"intent": "ask_guide"} for row in [*questions[::4], *strange[::6]]]
+    alarms, calm = search.training("danger"), [*messages, *questions[::2], *strange[::2]]
+    heard = [intents.Heard.of(row["q"]) for row in [*messages, *extra, *alarms, *calm]]
+    parts = [encoder.encode([h.meant for h in heard]) for encoder in using]
+    centre = parts[1].mean(axis=0) if len(parts) == 2 else np.zeros(1, np.float32)
+    meanings = intents.meanings(parts, centre)
+    spoken = len(messages) + len(extra)
+    linear, accuracy = _fit_purpose(
+        np.concatenate([meanings[:spoken], np.stack([intents.grams(h) for h in heard[:spoken]])], axis=1),
+        np.array([list(intents.Intent).index(row["intent"]) for row in [*messages, *extra]]),
+        len(messages),
+    )
+    dangerous = np.array([bool(row.get("danger")) for row in [*alarms, *calm]])
+    width = intents.WIDTH if len(parts) == 2 else intents.WIDTH_LITE
+    machine, figures = _fit_danger(meanings[spoken:], dangerous, len(alarms), width)
+    kept = {
+        f"alarms_{encoder.name}": np.round(part[spoken:][machine.support_] * 127).astype(np.int8)
+        for encoder, part in zip(using, parts, strict=True)
+    }
+    np.savez_compressed(
+        HERE / "model" / f"intents-{mode}.npz",
+        centre=centre,
+        intent=linear.coef_.astype(np.float16),
+        intent_bias=linear.intercept_.astype(np.float16),
+        alarm_weights=machine.dual_coef_[0].astype(np.float32),
+        alarm_bias=machine.intercept_[0].astype(np.float32),
+        **kept,
+    )
+    return {"accuracy": accuracy} | figures
+
+
+def _fit_purpose(x: NDArray[np.float32], y: NDArray[np.int64], first: int) -> tuple[Any, float]:
+    """The linear intent model and its cross-validated accuracy over the first rows, in percent."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
-    messages = search._training("intents")
-    questions = search._training("questions")
-    strange = search._training("out_of_scope")
-    alarms = search._training("danger")
-    # an unanswerable question is still a question to the guide
-    extra = [{"q": r["q"], "intent": "ask_guide"} for r in [*questions[::4], *strange[::6]]]
-    order = [str(intent) for intent in intents.Intent]
-    rows = [*messages, *extra]
-    x = np.stack([intents.features(r["q"], using) for r in rows])
-    y = np.array([order.index(r["intent"]) for r in rows])
-    splits = StratifiedKFold(5, shuffle=True, random_state=7)
-    model = LogisticRegression(C=20.0, max_iter=3000, class_weight="balanced")
-    guessed = cross_val_predict(model, x, y, cv=splits)
-    accuracy = float((guessed == y)[: len(messages)].mean())
-    model.fit(x, y)
-    calm = [*messages, *questions[::3]]
-    texts = [r["q"] for r in alarms] + [r["q"] for r in calm]
-    xd = np.stack([intents.features(t, using) for t in texts])
-    yd = np.array([bool(r["danger"]) for r in alarms] + [False] * len(calm))
-    danger = LogisticRegression(C=20.0, max_iter=3000, class_weight="balanced")
-    chance = cross_val_predict(danger, xd, yd, cv=splits, method="predict_proba")[:, 1]
-    # err on the side of alarm: low enough for all but the oddest cross-validated alarms
-    danger_at = float(np.round(max(0.02, min(0.3, np.quantile(chance[yd], 0.01))), 3))
-    danger.fit(xd, yd)
-    np.savez_compressed(
-        HERE / "model" / f"intents-{mode}.npz",
-        intent=model.coef_.astype(np.float16),
-        intent_bias=model.intercept_.astype(np.float16),
-        danger=danger.coef_[0].astype(np.float16),
-        danger_bias=danger.intercept_[0].astype(np.float16),
-    )
-    near_misses = ~yd[: len(alarms)]
-    return {
-        "danger_at": danger_at,
-        "accuracy": round(100 * accuracy, 1),
-        "danger_recall": round(100 * float((chance[yd] >= danger_at).mean()), 1),
-        "danger_false_near": round(100 * float((chance[: len(alarms)][near_misses] >= danger_at).mean()), 1),
-        "danger_false_calm": round(100 * float((chance[len(alarms) :] >= danger_at).mean()), 1),
-    }
+    model = LogisticRegression(C=5.0, max_iter=1000, class_weight="balanced")
+    guessed = cross_val_predict(model, x, y, cv=StratifiedKFold(5, shuffle=True, random_state=7))
+    return model.fit(x, y), round(100 * float((guessed == y)[:first].mean()), 1)
+
+
+def _fit_danger(
+    x: NDArray[np.float32], y: NDArray[np.bool_], written: int, width: float
+) -> tuple[Any, dict[str, float]]:
+    """The danger model, its threshold and cross-validated figures in percent.
+
+    The first rows were `written` to be dangerous or nearly so; the others are everyday messages, of which at most
+    CALM_ALARMS may raise an alarm: within that bound the threshold is as low as it can be.
+    """
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.svm import SVC
+
+    model = SVC(C=3.0, gamma=width, class_weight="balanced", cache_size=500)
+    splits = StratifiedKFold(10, shuffle=True, random_state=7)
+    score = cross_val_predict(model, x, y, cv=splits, method="decision_function")
+    calm, near = ~y, ~y
+    calm[:written], near[written:] = False, False
+    danger_at = float(np.round(np.quantile(score[calm], 1 - CALM_ALARMS), 3))
+    alarm = score >= danger_at
+    figures = {"danger_recall": alarm[y], "danger_false_near": alarm[near], "danger_false_calm": alarm[calm]}
+    shares = {name: round(100 * float(part.mean()), 1) for name, part in figures.items()}
+    return model.fit(x, y), {"danger_at": danger_at} | shares
+
+
+def ship_vectors(lite: Encoder, full: Encoder) -> int:
+    """Keep the vectors of the shipped guide, so that nobody has to compute them; returns how many texts."""
+    texts = 0
+    for encoder in (lite, full):
+        shipped = Remembering(encoder, None, shipped=False)
+        index = Index(as_entries(seeds()), shipped, None, asked=search.known_questions())
+        search.Strange(search.strange_questions(), index, shipped, None)
+        shipped.save(HERE / "model" / f"vectors-{encoder.name}.npz")
+        texts = shipped.size
+    return texts
 
 
 def main() -> None:
@@ -329,8 +365,10 @@ def main() -> None:
     (HERE / "model").mkdir(exist_ok=True)
     say(f"lexicon: {fit_lexicon()} words\n")
     cache = Path(sys.argv[1]) if len(sys.argv) > 1 else None
-    lite = Remembering(encoders.lite(), cache)
-    full = Remembering(encoders._full(), cache)
+    # sums must not depend on how many cores there are
+    threadpool_limits(1)
+    lite = Remembering(encoders.lite(), cache, shipped=False)
+    full = Remembering(encoders.full(), cache, shipped=False)
     found: dict[str, Any] = {}
     figures: dict[str, Any] = {}
     for mode, second in ((search.LITE, None), (search.FULL, full)):
@@ -339,6 +377,7 @@ def main() -> None:
             say(f"search {mode} {kind}: {found[mode][kind]['cross_validated']}\n")
         figures[mode] = fit_intents(mode, [lite, second] if second else [lite])
         say(f"intents {mode}: {figures[mode]}\n")
+    say(f"vectors: {ship_vectors(lite, full)} texts\n")
     lite.save()
     full.save()
     (HERE / "model" / "search.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

@@ -182,9 +182,9 @@ class Index:
         table[:, 3], table[:, 4] = self._best(lite), self._near(lite)
         table[:, 5] = self._passage((self._lite_answers @ asked.lite.T).max(axis=1))
         if asked.full is not None and self._full_texts is not None and self._full_answers is not None:
-            full = seen(_spread((self._full_texts @ asked.full.T).max(axis=1)))
+            full = seen(spread((self._full_texts @ asked.full.T).max(axis=1)))
             table[:, 6], table[:, 7] = self._best(full), self._near(full)
-            table[:, 8] = self._passage(_spread((self._full_answers @ asked.full.T).max(axis=1)))
+            table[:, 8] = self._passage(spread((self._full_answers @ asked.full.T).max(axis=1)))
         rough = table[:, [0, 2, 3, 6]].sum(axis=1)
         chosen = np.argpartition(-rough, min(RESCORED, len(rough)) - 1)[:RESCORED]
         for number in chosen:
@@ -213,7 +213,7 @@ def _passages(entry: Entry) -> list[str]:
     return [f"{title} {piece}" for piece in pieces] or [title]
 
 
-def _spread(cosine: Scores) -> Scores:
+def spread(cosine: Scores) -> Scores:
     """e5's cosines live between 0.7 and 1; use the whole range."""
     return np.asarray(np.clip((cosine - 0.7) / 0.3, 0, 1), np.float32)
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from knowledge import text as words
 from knowledge.encoders import Encoder
 from knowledge.entries import Entry
-from knowledge.index import CHANNELS, Asked, Index, Postings, Scores, _spread
+from knowledge.index import CHANNELS, Asked, Index, Postings, Scores, spread
 
 Numbers = NDArray[np.float64]
 LITE: Final = "lite"
@@ -109,7 +109,7 @@ def fitted(mode: str) -> Fitted:
 def known_questions() -> dict[str, list[str]]:
     """Chinese questions known to belong to an entry, by key, beside its aliases."""
     asked: dict[str, list[str]] = {}
-    for row in _training("questions"):
+    for row in training("questions"):
         if row.get("id") and words.has_han(row["q"]) and row["style"] not in ("typo", "pinyin", "english"):
             asked.setdefault(row["id"], []).append(row["q"])
     return asked
@@ -118,10 +118,11 @@ def known_questions() -> dict[str, list[str]]:
 @cache
 def strange_questions() -> tuple[str, ...]:
     """Questions that the shipped guide has no answer to."""
-    return tuple(row["q"] for row in _training("out_of_scope"))
+    return tuple(row["q"] for row in training("out_of_scope"))
 
 
-def _training(name: str) -> list[dict[str, Any]]:
+def training(name: str) -> list[dict[str, Any]]:
+    """The rows of one training file."""
     path = resources.files("knowledge") / "training" / f"{name}.jsonl"
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
@@ -147,7 +148,7 @@ class Strange:
         near = max((self._characters.cosine(words.grams(v)) for v in asked.variants), key=lambda s: float(s.max()))
         full = 0.0
         if self._full is not None and asked.full is not None:
-            full = top(_spread((self._full @ asked.full.T).max(axis=1)))
+            full = top(spread((self._full @ asked.full.T).max(axis=1)))
         return np.array([top(near), top((self._lite @ asked.lite.T).max(axis=1)), full])
 
 
