@@ -92,9 +92,6 @@ class Mind:
             await self.load()
         except Exception:
             log.exception("guide not loaded, answering from the previous one if there is one")
-                if not self.ready:
-                    await asyncio.sleep(5)
-                    bell.ring(entries.TOPIC)
             return False
         return True
 
