@@ -163,7 +163,7 @@ class Sender:
         waiting = self._limiter.waiting(now)
         busy = waiting.keys() | {flight.parcel.recipient for flight in self._flights.values()}
         at, channel = self._clock.now(), self._carrier.channel
-        soonest = [IDLE, *(max(GRAIN, wait) for wait in waiting.values())]
+        soonest = [IDLE]
         async with self._store.transaction() as db:
             if now - self._swept > SWEEP:
                 await self._sweep(db, at)
@@ -189,7 +189,9 @@ class Sender:
                 due = await deliveries.next_due(db, channel, after=at)
                 soonest += [due.total_seconds()] if due else []
         self._start(parcels, at)
-        return max(0.005, min(soonest))
+        # a chat that just got a message may have the next one waiting
+        waits = self._limiter.waiting(time.monotonic()).values()
+        return max(0.005, min([*soonest, *(max(GRAIN, wait) for wait in waits)]))
 
     def _notices_in_flight(self) -> int:
         return sum(flight.parcel.lane == Lane.NOTICE for flight in self._flights.values())

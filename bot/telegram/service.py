@@ -39,6 +39,7 @@ log = logging.getLogger("greenline.telegram")
 ATTEMPTS: Final = 3  # tries before an update that cannot be handled is parked
 LARGEST: Final = 1024 * 1024  # bytes of a webhook body; Telegram's are far smaller
 POLL: Final = 25  # seconds a poll waits for updates
+PAUSE: Final = 2  # seconds to wait after trouble with Telegram or the database
 RIVAL: Final = 5  # seconds to wait while somebody else receives with our token
 COMMANDS: Final = ("menu", "help", "lang", "cancel")
 
@@ -131,10 +132,10 @@ class TelegramService:
                     await asyncio.sleep(60)
                 except TelegramError as error:
                     log.warning("Telegram not reachable: %s", error)
-                    await asyncio.sleep(3)
+                    await asyncio.sleep(PAUSE)
                 except Exception:
                     log.exception("receiving from Telegram interrupted")
-                    await asyncio.sleep(3)
+                    await asyncio.sleep(PAUSE)
 
     async def _introduce(self) -> None:
         """Tell Telegram who we are, which commands there are, and how we want updates."""
@@ -184,7 +185,7 @@ class TelegramService:
             handled = False
         if not handled:
             log.warning("database away; updates stay with Telegram")
-            await asyncio.sleep(2)
+            await asyncio.sleep(PAUSE)
         return handled
 
     async def _in_order(self, updates: list[Update]) -> None:

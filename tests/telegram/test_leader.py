@@ -9,8 +9,7 @@ from desk.leader import leadership
 from desk.store import plain_url
 
 
-async def test_only_one_leads_and_the_next_takes_over(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("desk.leader.RETRY", 0.05)
+async def test_only_one_leads_and_the_next_takes_over(url: str) -> None:
     leading: list[int] = []
 
     async def lead(number: int, done: asyncio.Event) -> None:

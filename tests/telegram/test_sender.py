@@ -20,9 +20,7 @@ from desk.deliveries import Delivery, Fate, Lane
 from desk.errors import DatabaseDown
 from tests.conftest import SetClock
 from tests.telegram.botapi import BotApi
-from tests.telegram.conftest import T, World
-
-QUESTION = "双电源的供电方案多久能出来?"
+from tests.telegram.world import QUESTION, T, World
 
 
 async def settled(world: World, *fates: Fate) -> list[Delivery]:
@@ -321,6 +319,7 @@ async def _count(world: World, number: int) -> bool:
 
 async def test_notices_in_a_slow_network_leave_room_for_replies(polled: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bot.sender.NOTICES_IN_FLIGHT", 2)
+    monkeypatch.setattr("bot.sender.LANDING", 0.1)
     for chat in range(1000, 1006):
         polled.person(chat)
         polled.api.fail("sendMessage", "delay", seconds=60, chat_id=chat)
@@ -410,6 +409,7 @@ async def test_a_delivery_that_nobody_sends_is_found_and_repeated(
     polled: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bot.sender.SWEEP", 0.2)
+    monkeypatch.setattr("bot.sender.IDLE", 0.1)
     lin = polled.person()
     await polled.answered(lin, "/help")
     await settled(polled, Fate.SENT)

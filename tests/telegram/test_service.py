@@ -21,13 +21,14 @@ from desk.conversations import Address, Direction, RecordLine
 from desk.errors import DatabaseDown
 from tests.conftest import SetClock
 from tests.telegram.botapi import BotApi
-from tests.telegram.conftest import SECRET, T, World, a_bot, secret_of, update, working
+from tests.telegram.conftest import a_bot, secret_of, working
+from tests.telegram.world import QUESTION, SECRET, T, World, update
 
 HEADER: Final = "X-Telegram-Bot-Api-Secret-Token"
 
 
 async def test_a_question_of_the_guide_is_answered_with_its_article(world: World) -> None:
-    said = await world.answered(world.person(), "双电源的供电方案多久能出来?")
+    said = await world.answered(world.person(), QUESTION)
     assert "二个月" in said and "大客户用电申请服务指南" in said and "四" in said
 
 
@@ -41,7 +42,7 @@ async def test_what_the_guide_does_not_say_is_not_invented(world: World) -> None
 
 async def test_a_repeated_update_is_answered_once(world: World) -> None:
     lin = world.person()
-    number = await lin.say("双电源的供电方案多久能出来?")
+    number = await lin.say(QUESTION)
     await lin.wait(lambda inbox: inbox)
     world.api.redeliver(number)
     await world.answered(lin, "/help")
@@ -60,7 +61,7 @@ async def test_what_cannot_be_committed_stays_with_telegram_and_comes_again(
         return await receive(inbound)
 
     monkeypatch.setattr(world.services.assistant, "receive", unlucky)
-    assert "二个月" in await world.answered(world.person(), "双电源的供电方案多久能出来?")
+    assert "二个月" in await world.answered(world.person(), QUESTION)
     assert len(await world.lines(Direction.IN)) == 1
 
 
@@ -77,7 +78,7 @@ async def test_an_update_that_fails_again_and_again_is_parked_and_its_sender_tol
     monkeypatch.setattr(world.services.assistant, "receive", allergic)
     lin, wang = world.person(7), world.person(8)
     number = await lin.say("poison")
-    assert "二个月" in await world.answered(wang, "双电源的供电方案多久能出来?")
+    assert "二个月" in await world.answered(wang, QUESTION)
     [sorry] = await lin.wait(lambda inbox: inbox, T)
     assert "出了点问题" in sorry.text
     await world.until(lambda: not world.api.updates.pending or world.service.by_webhook is False)
@@ -86,7 +87,7 @@ async def test_an_update_that_fails_again_and_again_is_parked_and_its_sender_tol
     assert parked.attempts == 3 and "ZeroDivisionError" in parked.error
     assert parked.content["update_id"] == number
     assert [line.text for line in await world.lines(Direction.IN, chat=7)] == ["poison"]
-    assert "二个月" in await world.answered(lin, "双电源的供电方案多久能出来?")
+    assert "二个月" in await world.answered(lin, QUESTION)
 
 
 async def test_a_tap_and_a_text_at_once_are_answered_one_after_the_other(world: World) -> None:
@@ -94,7 +95,7 @@ async def test_a_tap_and_a_text_at_once_are_answered_one_after_the_other(world: 
     await asyncio.gather(*(world.answered(person, "/menu") for person in people))
     for person in people:
         await person.tap("v1:topics:apply")
-        await person.say("双电源的供电方案多久能出来?")
+        await person.say(QUESTION)
         await person.tap("v1:person")
     for person in people:
         await person.wait(lambda inbox: len(inbox) == 4, T)
@@ -274,12 +275,12 @@ async def test_blocking_and_coming_back(world: World) -> None:
     await world.until(lambda: world.events("address.unreachable"))
     await lin.unblock()
     await world.until(lambda: world.events("address.reachable"))
-    assert "二个月" in await world.answered(lin, "双电源的供电方案多久能出来?")
+    assert "二个月" in await world.answered(lin, QUESTION)
 
 
 async def test_a_question_in_a_group_is_answered_in_the_group(polled: World) -> None:
     group, lin = polled.api.group(-500), polled.person()
-    await lin.say("双电源的供电方案多久能出来?", group)
+    await lin.say(QUESTION, group)
     await polled.until(lambda: group.inbox)
     assert "二个月" in group.inbox[0].text and not lin.inbox
 
@@ -289,7 +290,7 @@ async def test_a_group_that_moved_keeps_its_conversation(polled: World) -> None:
     await lin.say("/start", group)
     await polled.until(lambda: group.inbox)
     moved = polled.api.migrate(-500, -1000000000500)
-    await lin.say("双电源的供电方案多久能出来?", moved)
+    await lin.say(QUESTION, moved)
     await polled.until(lambda: any("二个月" in shown.text for shown in moved.inbox))
     async with polled.store.transaction() as db:
         [address] = (await db.exec(select(Address))).all()
@@ -302,21 +303,19 @@ async def test_text_that_no_database_can_store_is_stored_without_it(polled: Worl
     assert line.text == "双电源的供电方案多久能出来?"
 
 
-async def test_a_second_program_with_the_token_is_waited_out(polled: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.telegram.service.RIVAL", 0.05)
+async def test_a_second_program_with_the_token_is_waited_out(polled: World) -> None:
     await polled.until(lambda: polled.api.updates.polled)
     async with a_bot(polled.api) as rival:
         with contextlib.suppress(Conflict):
             await rival.get_updates(timeout=1)
-        assert "二个月" in await polled.answered(polled.person(), "双电源的供电方案多久能出来?")
+        assert "二个月" in await polled.answered(polled.person(), QUESTION)
 
 
-async def test_a_webhook_that_somebody_else_set_is_removed(polled: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.telegram.service.RIVAL", 0.05)
+async def test_a_webhook_that_somebody_else_set_is_removed(polled: World) -> None:
     await polled.until(lambda: polled.api.updates.polled)
     async with a_bot(polled.api) as rival:
         await rival.set_webhook("https://elsewhere.test/hook")
-    assert "二个月" in await polled.answered(polled.person(), "双电源的供电方案多久能出来?")
+    assert "二个月" in await polled.answered(polled.person(), QUESTION)
 
 
 async def test_trouble_while_fetching_updates_passes(polled: World) -> None:
@@ -340,7 +339,7 @@ async def test_a_database_pause_while_handling_is_survived(polled: World) -> Non
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
         )
-    assert "二个月" in await polled.answered(lin, "双电源的供电方案多久能出来?")
+    assert "二个月" in await polled.answered(lin, QUESTION)
 
 
 # -- the webhook's door -----------------------------------------------------------------------------------------------
@@ -401,7 +400,7 @@ async def test_a_process_that_only_serves_http_handles_the_webhook(
     services = equipped(telegram_webhook_secret=secret_of(SECRET), public_url="https://greenline.test")
     world = World(api, services, clock)
     lin = world.person()
-    await lin.say("双电源的供电方案多久能出来?")
+    await lin.say(QUESTION)
     assert (await posted(world, update(world, 5001), {HEADER: SECRET})).status_code == 200
     assert [delivery.fate for delivery in await world.deliveries()] == ["queued"]
 
