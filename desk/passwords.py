@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import hashlib
-import logging
+import ipaddress
 import secrets
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -23,7 +23,6 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from desk.columns import moment
 from desk.errors import SignInLocked, WeakPassword
 
-log = logging.getLogger("greenline.passwords")
 SHORTEST: Final = 10  # characters of a password
 LONGEST: Final = 200
 STEP: Final = 30  # seconds a one-time code stands for
@@ -137,16 +136,28 @@ def of_name(name: str) -> str:
     return hashlib.sha256(f"name:{name.strip().lower()}".encode()).hexdigest()
 
 
-def of_address(address: str) -> str:
-    """The subject that counts tries from a client address."""
-    return hashlib.sha256(f"address:{address}".encode()).hexdigest()
+def of_address(address: str) -> str | None:
+    """The subject that counts tries from a client address, of IPv6 from its network.
+
+    None for this machine, where a proxy that names no client may stand for everybody.
+    """
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return None
+    if parsed.is_loopback:
+        return None
+    shared = ipaddress.ip_network((parsed, 64), strict=False) if parsed.version == 6 else parsed
+    return hashlib.sha256(f"address:{shared}".encode()).hexdigest()
 
 
-async def reserve(db: AsyncSession, subject: str, *, limit: int, at: datetime) -> bool:
+async def reserve(db: AsyncSession, subject: str | None, *, limit: int, at: datetime) -> bool:
     """Count a try as wrong before it is checked, so that parallel tries cannot exceed the limit.
 
     Must be committed before the check. True if this try locked the subject. Raises SignInLocked.
     """
+    if subject is None:
+        return False
     kept = SignInTries.__table__.c  # type: ignore[attr-defined]
     wrong = case((kept.at < at - FORGOTTEN, 1), else_=kept.wrong + 1)
     locks = [(wrong >= limit + power, at + min(FIRST_LOCK * 2**power, LONGEST_LOCK)) for power in range(6, -1, -1)]
@@ -164,7 +175,7 @@ async def reserve(db: AsyncSession, subject: str, *, limit: int, at: datetime) -
     return bool(counted >= limit)
 
 
-async def give_back(db: AsyncSession, subject: str) -> None:
+async def give_back(db: AsyncSession, subject: str | None) -> None:
     """The reserved try was not wrong after all; earlier wrong ones still count."""
     back: dict[str, Any] = {"wrong": SignInTries.wrong - 1, "locked_until": None}
     await db.exec(update(SignInTries).where(col(SignInTries.subject) == subject).values(**back))

@@ -202,7 +202,7 @@ async def test_twenty_parallel_wrong_tries_check_no_more_than_five_passwords(des
     await desk.hire("林岚")
     for round_ in range(5):
         failures = await asyncio.gather(
-            *(desk.fails("林岚", f"wrong {n}", address=f"2001:db8::{round_}:{n}") for n in range(20))
+            *(desk.fails("林岚", f"wrong {n}", address=f"198.51.{round_}.{n}") for n in range(20))
         )
         assert sorted(kind.__name__ for kind in failures) == ["SignInLocked"] * 15 + ["WrongSignIn"] * 5
         async with desk.store.transaction() as db:
@@ -215,6 +215,21 @@ async def test_one_address_cannot_try_many_names(desk: Desk) -> None:
     await desk.hire("林岚")
     assert await desk.fails("林岚") is SignInLocked
     assert await desk.who(await desk.enters(address="192.0.2.2")) == "林岚"
+
+
+@pytest.mark.parametrize(
+    ("addresses", "locked"),
+    [
+        ([f"2001:db8:1:1::{n}" for n in range(21)], True),  # one network of one household
+        ([f"2001:db8:1:{n}::1" for n in range(21)], False),
+        (["127.0.0.1"] * 21, False),  # a proxy here that names no client must not lock everybody out
+    ],
+)
+async def test_addresses_are_counted_by_network_and_never_this_machine(
+    desk: Desk, addresses: list[str], locked: bool
+) -> None:
+    failures = [await desk.fails(f"name {n}", "wrong", address=address) for n, address in enumerate(addresses)]
+    assert failures == [WrongSignIn] * 20 + [SignInLocked if locked else WrongSignIn]
 
 
 async def test_an_own_account_does_not_clear_the_tries_of_its_address(desk: Desk) -> None:
