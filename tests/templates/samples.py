@@ -1,15 +1,30 @@
 """Sample facts for everything that can be said."""
 
+from decimal import Decimal
 from typing import Any, Final
 
 Facts = dict[str, Any]
 
 NONE: Final[list[Facts]] = [{}]
+TIE: Final[Facts] = {
+    "tier": "B", "cut": 40, "rank": 39, "accounts": 3, "amount": Decimal("812.50"),
+    "named": ["3201000021", "3201000022", "3201000023"],
+}  # fmt: skip
+PLACED: Final[Facts] = {
+    "tier": "B", "rank": 39, "of": 800, "cut": 40, "amount": Decimal("812.50"), "tied": 2,
+    "named": ["3201000021", "3201000022"], "raised": True, "short": Decimal("87.50"), "near": True,
+    "kwh": Decimal("999.00"), "months": 6, "large": True, "limit": 900, "important": True,
+}  # fmt: skip
 TEXTS: Final[dict[str, list[Facts]]] = {
     "_import_confirm": [{}],
     "_import_counts": [{"entries": 40, "new": 31, "changed": 5, "unchanged": 4, "withdrawn": 2}],
     "_import_done": [{"written": 36, "withdrawn": 2}],
     "_ready": [{"port": 8000, "seconds": "2.4"}],
+    "_tiers_confirmed": [{"year": 2027, "accounts": 800, "up": 41, "down": 12}],
+    "_tiers_frozen": [{"year": 2027, "by": "Li Na"}],
+    "_tiers_none_near": NONE,
+    "_tiers_previewed": [{"year": 2027, "accounts": 800}],
+    "_tiers_tie": [TIE, TIE | {"accounts": 9}],
     "_source": [
         {"entry": "g04", "version": 3, "title": "Dual supply", "document": "Service Guide", "article": "Article 4"},
         {"entry": "x01", "version": 1, "title": "Notes", "document": "Notes", "article": ""},
@@ -42,6 +57,22 @@ TEXTS: Final[dict[str, list[Facts]]] = {
     "silent_long": NONE,
     "smalltalk": NONE,
     "stale_choice": NONE,
+    "tier_by_classification": [{"year": 2027}],
+    "tier_explained": [
+        PLACED
+        | {
+            "amount": Decimal(0),
+            "tier": "D",
+            "short": None,
+            "tied": 0,
+            "raised": False,
+            "large": False,
+            "months": 0,
+            "cut": 0,
+        },
+        PLACED | {"tied": 9, "large": False, "important": False},
+        PLACED,
+    ],
     "topics": NONE,
     "unknown_command": [{"command": "/what"}],
     "wordless": NONE,
