@@ -22,7 +22,8 @@ Scores = NDArray[np.float32]
 RICH: Final = 3  # aliases from which an entry counts as well described
 PASSAGES: Final = 4  # pieces of an answer that are encoded
 PASSAGE: Final = 60  # characters of a piece
-RESCORED: Final = 50  # entries that get the costlier channels
+SHORTLIST: Final = 1000  # entries that the full encoder judges
+RESCORED: Final = 50  # entries that rapidfuzz judges
 CHANNELS: Final = (
     "characters",
     "coverage",
@@ -83,6 +84,39 @@ class Postings:
         return scores
 
 
+class Groups:
+    """Consecutive rows that belong to the same entry; every entry has at least one."""
+
+    def __init__(self, counts: NDArray[np.int64]) -> None:
+        self._counts = counts
+        self._starts = np.cumsum(counts) - counts
+
+    def best(self, values: Scores) -> Scores:
+        """Each entry's highest value, shape (entries,)."""
+        return np.asarray(np.maximum.reduceat(values, self._starts), np.float32)
+
+    def near(self, values: Scores) -> Scores:
+        """The mean of each entry's three highest values, the last repeated where there are fewer."""
+        rest = values.copy()
+        highest = self.best(rest)
+        total = highest.copy()
+        for _ in range(2):
+            rest[rest == np.repeat(highest, self._counts)] = -np.inf
+            following = self.best(rest)
+            highest = np.where(np.isneginf(following), highest, following)
+            total += highest
+        return np.asarray(total / 3, np.float32)
+
+    def rows(self, entry: int) -> range:
+        """The rows of one entry."""
+        return range(self._starts[entry], self._starts[entry] + self._counts[entry])
+
+    def part(self, entries: NDArray[np.int64]) -> tuple[NDArray[np.int64], "Groups"]:
+        """The rows of some entries, and how these are grouped."""
+        some = Groups(self._counts[entries])
+        return np.repeat(self._starts[entries] - some._starts, some._counts) + np.arange(some._counts.sum()), some
+
+
 @dataclass(frozen=True)
 class Asked:
     """One question as the channels see it."""
@@ -118,11 +152,11 @@ class Index:
             owners += [number] * len(known)
         self.texts = texts
         self.owners = np.array(owners, np.int32)
-        self._starts = np.searchsorted(self.owners, np.arange(len(self.entries))).astype(np.int64)
+        self._texts = Groups(np.bincount(self.owners, minlength=len(self.entries)))
         self.rich = np.array([len(entry.aliases) >= RICH for entry in self.entries], bool)
         passages = [_passages(entry) for entry in self.entries]
         answers = [passage for part in passages for passage in part]
-        self._passage_starts = np.cumsum([0, *(len(part) for part in passages)])[:-1].astype(np.int64)
+        self._passages = Groups(np.array([len(part) for part in passages], np.int64))
         bodies = [
             words.bare(words.clean(f"{e.title} {e.question} {e.answer} {' '.join(e.tags)}")) for e in self.entries
         ]
@@ -146,22 +180,6 @@ class Index:
         full = self._full.encode([variants[-1]]) if self._full else None
         return Asked(clean, variants, lite, full)
 
-    def _best(self, per_text: Scores) -> Scores:
-        return np.maximum.reduceat(per_text, self._starts)
-
-    def _passage(self, per_passage: Scores) -> Scores:
-        return np.maximum.reduceat(per_passage, self._passage_starts)
-
-    def _near(self, per_text: Scores) -> Scores:
-        """Mean of an entry's three nearest texts."""
-        out = np.zeros(len(self.entries), np.float32)
-        order = np.lexsort((-per_text, self.owners))
-        ranked, first = per_text[order], self._starts
-        counts = np.diff(np.append(first, len(per_text)))
-        for place in range(3):
-            out += ranked[first + np.minimum(place, counts - 1)]
-        return np.asarray(out / 3, np.float32)
-
     def score(self, asked: Asked, *, hide: NDArray[np.bool_] | None = None) -> Scores:
         """Channel scores, shape (entries, len(CHANNELS)); columns without an encoder are zero.
 
@@ -175,27 +193,34 @@ class Index:
         if not self.entries:
             return table
         gram_lists = [words.grams(variant) for variant in asked.variants]
-        table[:, 0] = np.max([self._best(seen(self._characters.cosine(g))) for g in gram_lists], axis=0)
+        table[:, 0] = np.max([self._texts.best(seen(self._characters.cosine(g))) for g in gram_lists], axis=0)
         table[:, 1] = np.max([self._bodies.coverage(g) for g in gram_lists], axis=0)
-        table[:, 2] = self._best(seen(self._sounds.cosine(_sounds(asked.variants[-1]))))
+        table[:, 2] = self._texts.best(seen(self._sounds.cosine(_sounds(asked.variants[-1]))))
         lite = seen((self._lite_texts @ asked.lite.T).max(axis=1))
-        table[:, 3], table[:, 4] = self._best(lite), self._near(lite)
-        table[:, 5] = self._passage((self._lite_answers @ asked.lite.T).max(axis=1))
+        table[:, 3], table[:, 4] = self._texts.best(lite), self._texts.near(lite)
+        table[:, 5] = self._passages.best((self._lite_answers @ asked.lite.T).max(axis=1))
         if asked.full is not None and self._full_texts is not None and self._full_answers is not None:
-            full = seen(spread((self._full_texts @ asked.full.T).max(axis=1)))
-            table[:, 6], table[:, 7] = self._best(full), self._near(full)
-            table[:, 8] = self._passage(spread((self._full_answers @ asked.full.T).max(axis=1)))
-        rough = table[:, [0, 2, 3, 6]].sum(axis=1)
-        chosen = np.argpartition(-rough, min(RESCORED, len(rough)) - 1)[:RESCORED]
-        for number in chosen:
-            start = self._starts[number]
-            end = self._starts[number + 1] if number + 1 < len(self._starts) else len(self.texts)
-            near = [t for i, t in enumerate(self.texts[start:end], start) if hide is None or not hide[i]]
+            chosen = _highest(table[:, [0, 1, 2, 3, 5]].sum(axis=1), SHORTLIST)
+            rows, texts = self._texts.part(chosen)
+            full = spread((self._full_texts[rows] @ asked.full.T).max(axis=1))
+            full = full if hide is None else np.where(hide[rows], np.float32(0), full)
+            table[chosen, 6], table[chosen, 7] = texts.best(full), texts.near(full)
+            rows, passages = self._passages.part(chosen)
+            table[chosen, 8] = passages.best(spread((self._full_answers[rows] @ asked.full.T).max(axis=1)))
+        for number in _highest(table[:, [0, 2, 3, 6]].sum(axis=1), RESCORED):
+            near = [self.texts[row] for row in self._texts.rows(number) if hide is None or not hide[row]]
             for variant in asked.variants:
                 found = process.extractOne(variant, near, scorer=fuzz.ratio)
                 if found:
                     table[number, 9] = max(table[number, 9], found[1] / 100)
         return table
+
+
+def _highest(values: Scores, count: int) -> NDArray[np.int64]:
+    """The places of the highest values, in order of place."""
+    if len(values) <= count:
+        return np.arange(len(values))
+    return np.sort(np.argpartition(-values, count - 1)[:count])
 
 
 def _passages(entry: Entry) -> list[str]:
