@@ -94,8 +94,7 @@ async def wired(config: Settings, url: str, *, telegram: bool) -> AsyncIterator[
 
 @contextlib.asynccontextmanager
 async def following(services: Services) -> AsyncIterator[None]:
-    """The guide loaded, and reloaded whenever it changes."""
-    await services.mind.load()
+    """The guide loading, and reloaded whenever it changes."""
     task = asyncio.create_task(services.mind.follow(services.bell), name="guide")
     try:
         yield
@@ -116,9 +115,6 @@ async def working(services: Services) -> AsyncIterator[None]:
         if services.telegram:
             await services.telegram.fetch_files(line)
 
-    async def refresh_guide(timestamp: int) -> None:
-        await services.mind.load()
-
     async def attend_classification(timestamp: int) -> None:
         async with services.store.transaction() as db:
             await january.attend(db, at=services.clock.now(), zone=services.settings.zone)
@@ -129,8 +125,6 @@ async def working(services: Services) -> AsyncIterator[None]:
     jobs.register(app, "retry_orphans", retry_orphans, cron="* * * * * */10")
     jobs.register(app, "finish_album", finish_album)
     jobs.register(app, "fetch_files", fetch_files)
-    # entries come into force and expire at midnight of the service area
-    jobs.register(app, "refresh_guide", refresh_guide, cron="1 16 * * *")
     # every hour, because the day begins when the service area says so
     jobs.register(app, "attend_classification", attend_classification, cron="10 * * * *")
     async with app.open_async():
@@ -246,6 +240,9 @@ def _serve(*, port: int | None, web: bool, telegram: bool, worker: bool) -> None
             secret_key(config)
 
         def announce() -> None:
+            if not web:
+                log.info("running")
+                return
             seconds = time.monotonic() - began
             out.print(
                 templates.render_text("_ready", config.locale, port=config.port, seconds=f"{seconds:.1f}"),
@@ -257,15 +254,18 @@ def _serve(*, port: int | None, web: bool, telegram: bool, worker: bool) -> None
                 # every part needs the bot: the webhook arrives at `web`, and `worker` fetches files
                 services = await running.enter_async_context(wired(config, url, telegram=True))
                 await running.enter_async_context(following(services))
-                if telegram and services.telegram:
-                    await running.enter_async_context(services.telegram.running())
                 if worker:
                     await running.enter_async_context(working(services))
-                if listener:
-                    await server.serve(services, listener, stop, announce)
-                else:
-                    log.info("running")
-                    await stop.wait()
+                ended = asyncio.create_task(server.serve(services, listener, stop) if listener else stop.wait())
+                # HTTP says how it is and keeps messages while the guide loads; Telegram keeps its own until then
+                loaded = asyncio.create_task(services.mind.loaded.wait())
+                await asyncio.wait([loaded, ended], return_when=asyncio.FIRST_COMPLETED)
+                if loaded.done():
+                    if telegram and services.telegram:
+                        await running.enter_async_context(services.telegram.running())
+                    announce()
+                loaded.cancel()
+                await ended
 
         run_until_stopped(main)
 

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import uvicorn
 
@@ -13,24 +13,15 @@ from desk.errors import SetupError
 
 
 class _Server(uvicorn.Server):
-    """uvicorn that leaves signals to us and calls back once it listens."""
-
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._ready = ready
+    """uvicorn that leaves signals to whoever runs it."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Signals are handled in `until_stopped`."""
+        """Signals set `stop`."""
         yield
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then say so."""
-        await super().startup(sockets)
-        self._ready()
 
-
-async def serve(services: Services, listener: socket.socket, stop: asyncio.Event, ready: Callable[[], None]) -> None:
+async def serve(services: Services, listener: socket.socket, stop: asyncio.Event) -> None:
     """HTTP until `stop` is set."""
     config = uvicorn.Config(
         create_app(services),
@@ -41,7 +32,7 @@ async def serve(services: Services, listener: socket.socket, stop: asyncio.Event
         proxy_headers=True,
         server_header=False,
     )
-    server = _Server(config, ready)
+    server = _Server(config)
     running = asyncio.create_task(server.serve(sockets=[listener]))
     stopped = asyncio.create_task(stop.wait())
     await asyncio.wait([running, stopped], return_when=asyncio.FIRST_COMPLETED)

@@ -20,8 +20,8 @@ from knowledge.intents import Reader
 from knowledge.search import Decision, Finding, Guide
 
 RETRY: Final = 5.0  # seconds until a reload that failed is tried again
-PIECE: Final = 120  # characters of a very long message that are read at a time for danger
-PIECES: Final = 100  # of which at most so many, about a second
+PIECE: Final = 60  # characters of a very long message that are read at a time for danger
+PIECES: Final = 100  # about so many of them, in about a second
 _SENTENCE: Final = re.compile(r"[^。！？!?\n]+[。！？!?]?")
 log = logging.getLogger("greenline.mind")
 
@@ -121,12 +121,20 @@ class Mind:
 
 
 def _unread(text: str) -> list[str]:
-    """The middle of a very long message, which search leaves out, in pieces of a sentence or two."""
+    """The middle of a very long message, which search leaves out, in pieces of a sentence or a few."""
     half = words.LONGEST // 2
     if len(text) <= words.LONGEST:
         return []
-    middle = text[half - PIECE // 2 : -half + PIECE // 2]
-    return [middle[start : start + PIECE] for start in range(0, len(middle), PIECE // 2)][:PIECES]
+    middle = text[half - PIECE : -half + PIECE]
+    size = max(PIECE, len(middle) // PIECES)
+    pieces = [""]
+    for sentence in _SENTENCE.findall(middle):
+        for start in range(0, len(sentence), size):
+            part = sentence[start : start + size]
+            if len(pieces[-1]) + len(part) > size:
+                pieces.append("")
+            pieces[-1] += part
+    return pieces
 
 
 def _ends(text: str) -> list[str]:

@@ -23,7 +23,7 @@ class Settings(BaseSettings):
     data_dir: Annotated[Path, Field(description="attachments, embedded database, caches")] = Path("data")
     port: Annotated[int, Field(ge=1, le=65535, description="HTTP port")] = 8000
     secret_key: Annotated[
-        SecretStr | None, Field(min_length=16, description="signs links; empty = kept in the data folder")
+        SecretStr | None, Field(min_length=16, description="encrypts second factors; empty = kept in the data folder")
     ] = None
     public_url: Annotated[str | None, Field(description="address customers use, for webhook and links")] = None
     telegram_token: Annotated[SecretStr | None, Field(description="bot token; empty = no Telegram")] = None
