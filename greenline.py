@@ -22,13 +22,13 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 import migrations
 import templates
-from api import server
+from api import commands, server
 from api.services import Services
 from bot.assistant import Assistant
 from bot.mind import Mind
 from bot.telegram import service as telegram_service
 from bot.telegram.service import TelegramService
-from desk import classification, january, jobs, logs, postgres, settings
+from desk import classification, january, jobs, logs, postgres, retention, settings
 from desk.attachments import Folder
 from desk.clock import SystemClock
 from desk.errors import DatabaseDown, DeskError, SetupError
@@ -119,10 +119,14 @@ async def working(services: Services) -> AsyncIterator[None]:
         async with services.store.transaction() as db:
             await january.attend(db, at=services.clock.now(), zone=services.settings.zone)
 
+    async def tidy(timestamp: int) -> None:
+        await retention.tidy(services.store, services.storage, at=services.clock.now())
+
     async def retry_orphans(timestamp: int) -> None:
         await jobs.retry_orphans(app)
 
     jobs.register(app, "retry_orphans", retry_orphans, cron="* * * * * */10")
+    jobs.register(app, "tidy", tidy, cron="30 18 * * *")
     jobs.register(app, "finish_album", finish_album)
     jobs.register(app, "fetch_files", fetch_files)
     # every hour, because the day begins when the service area says so
@@ -337,6 +341,18 @@ def _in_one_transaction(url: str, work: Callable[[AsyncSession], Awaitable[T]]) 
 async def _publish_seeds(db: AsyncSession) -> None:
     seeds, at = entries.seeds(), SystemClock().now()
     await entries.publish(db, seeds, origin=entries.SEEDS, by="greenline", at=at, complete=True)
+
+
+def _administer(work: commands.Work) -> tuple[Settings, Any]:
+    """What an administering command does to an up-to-date database: all of it or nothing."""
+    with _plainly():
+        config = settings.load()
+        with database(config) as url:
+            migrations.upgrade(url)
+            return config, _in_one_transaction(url, lambda db: work(db, config))
+
+
+commands.install(cli, _administer, out)
 
 
 @guide_cli.command("ask")

@@ -16,9 +16,19 @@ PLACED: Final[Facts] = {
     "kwh": Decimal("999.00"), "months": 6, "large": True, "limit": 900, "important": True,
 }  # fmt: skip
 TEXTS: Final[dict[str, list[Facts]]] = {
+    "_erased": [{"subject": "3201000021", "done": True}, {"subject": "17", "done": False}],
     "_import_confirm": [{}],
     "_import_counts": [{"entries": 40, "new": 31, "changed": 5, "unchanged": 4, "withdrawn": 2}],
     "_import_done": [{"written": 36, "withdrawn": 2}],
+    "_staff_added": [
+        {"name": "Li Na", "role": "agent", "password": None},
+        {"name": "Li Na", "role": "agent", "password": "abcde-fghjk"},
+    ],
+    "_staff_disabled": [{"name": "Li Na"}],
+    "_token_made": [
+        {"name": "meter", "role": "hall", "days": 30},
+        {"name": "meter", "role": "hall", "days": None},
+    ],
     "_ready": [{"port": 8000, "seconds": "2.4"}],
     "_tiers_confirmed": [{"year": 2027, "accounts": 800, "up": 41, "down": 12}],
     "_tiers_frozen": [{"year": 2027, "by": "Li Na"}],
@@ -94,6 +104,8 @@ ERRORS: Final[dict[str, Facts]] = {
     "UnknownClassification": {"year": 2027},
     "UnknownEntry": {"key": "g99"},
     "UnknownStaff": {"name": "Li Na"},
+    "UnlinkedSignIn": {"name": "Li Na"},
+    "WeakPassword": {"shortest": 10},
     "UnsupportedFile": {"name": "setup.exe"},
     "WrongRole": {"name": "Li Na"},
 }
