@@ -18,7 +18,7 @@ TITLES: Final = 10  # rows above the header that are passed over
 YEARLY: Final = ("amount", "kwh", "months")
 _BRACKETS: Final = re.compile(r"\(([^()]*)\)|\[([^\[\]]*)\]|【([^【】]*)】")
 _SIGNS: Final = re.compile(r"[\W_]+")
-_MONTH: Final = re.compile(r"(20\d\d)[-/._年]?(0?[1-9]|1[0-2])(?:月份?)?[-/._]?(.+)")
+_MONTH: Final = re.compile(r"(20\d\d)[-/._年]?(1[0-2]|0?[1-9])(?:月份?)?[-/._]?(.+)")
 _YEAR: Final = re.compile(r"(20\d\d)(?:年度?)?[-/._]?(.+)")
 
 
@@ -30,7 +30,8 @@ def words() -> dict[str, Any]:
 
 def bare(text: str) -> str:
     """A word as it is compared: width, case, spaces and signs do not matter."""
-    return _SIGNS.sub("", unicodedata.normalize("NFKC", text).casefold())
+    text = unicodedata.normalize("NFKC", text).casefold().strip()
+    return _SIGNS.sub("", text) or text
 
 
 @cache
@@ -49,11 +50,12 @@ def meanings(field: str) -> dict[str, str]:
     return {bare(word): code for code, known in words()["words"][field].items() for word in [code, *known]}
 
 
-def header(field: str) -> str:
-    """What an export writes above this field."""
+def header(field: str, year: int | None = None) -> str:
+    """What an export writes above this field, or above this field of one year."""
     said = str(words()["headers"][field][0])
     unit = words()["shown_units"].get(field)
-    return f"{said}({unit})" if unit else said
+    said = f"{said}({unit})" if unit else said
+    return said if year is None else str(words()["yearly"]).format(year=year, title=said)
 
 
 def word(field: str, code: str) -> str:

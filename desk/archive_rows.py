@@ -131,7 +131,8 @@ class Reader:
             except Wrong as wrong:
                 problems.append(Problem(line, column.title, wrong.reason, excerpt(cell), wrong.other))
         problems.extend(self._outside(line, row))
-        problems.extend(self._by_year(entry, stray, monthly))
+        misread = any(problem.reason == "year" for problem in problems)
+        problems.extend(self._by_year(entry, stray, monthly, misread=misread))
         return problems or entry
 
     def _new(self, no: str | None, line: int) -> str:
@@ -150,12 +151,12 @@ class Reader:
                 return
 
     def _by_year(
-        self, entry: Entry, stray: dict[str, Any], monthly: dict[tuple[int, str], list[Decimal]]
+        self, entry: Entry, stray: dict[str, Any], monthly: dict[tuple[int, str], list[Decimal]], *, misread: bool
     ) -> Iterator[Problem]:
         year = entry.facts.pop("year", None)
-        if stray and year is None:
+        if stray and year is None and not misread:
             yield Problem(entry.line, archive_columns.header("year"), "missing", "")
-        elif stray:
+        elif stray and year is not None:
             entry.years[year] = Purchase(**stray)
         for (year, part), values in monthly.items():
             purchase = entry.years.setdefault(year, Purchase())

@@ -1,10 +1,11 @@
 """Writing the archive: a batch of entries is compared with what is known, only new and different rows are written."""
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
+from itertools import count, islice
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -105,7 +106,8 @@ class Writer:
         self._areas: dict[str, dict[str, Any]] = {}
         self._staff: dict[tuple[str, str], int] = {}
         self._told: dict[tuple[str, Any, str], tuple[int, Any]] = {}  # what this file said first, and in which line
-        self._ids: dict[str, list[int]] = {table: [] for table in (*_COLUMNS, "area")}
+        self._ids: dict[str, deque[int]] = {table: deque() for table in (*_COLUMNS, "area")}
+        self._invented = count(-1, -1)
         self._staged: set[str] = set()
 
     async def begin(self) -> None:
@@ -166,9 +168,11 @@ class Writer:
     async def _reserve(self, table: str, wanted: int) -> None:
         """Have enough new keys at hand; a dry run makes do with invented ones."""
         ids = self._ids[table]
+        if len(ids) >= wanted:
+            return
         if self._dry_run:
-            ids.extend(range(-len(ids) - wanted, -len(ids)) if len(ids) < wanted else ())
-        elif len(ids) < wanted:
+            ids.extend(islice(self._invented, wanted - len(ids)))
+        else:
             sequence = {"sequence": f"{table}_id_seq", "wanted": wanted - len(ids)}
             ids.extend((await self._db.execute(_KEYS, sequence)).scalars())
 
@@ -183,7 +187,7 @@ class Writer:
             area = self._areas.get(name)
             if area is None:
                 await self._reserve("area", 1)
-                area = self._areas[name] = {"id": self._ids["area"].pop(), "office": "", "manager_id": None}
+                area = self._areas[name] = {"id": self._ids["area"].popleft(), "office": "", "manager_id": None}
                 rows[area["id"]] = (area["id"], name, "", None)
             before = dict(area)
             if office := self._first(entry, "area", name, "office"):
@@ -218,7 +222,7 @@ class Writer:
     def _compare(self, entries: list[Entry], areas: set[int], batch: _Batch) -> None:
         for entry in entries:
             known = batch.known.get(entry.no)
-            account = known["id"] if known else self._ids["account"].pop()
+            account = known["id"] if known else self._ids["account"].popleft()
             row: dict[str, Any] = {
                 **(known or _FRESH),
                 **{part: entry.facts[part] for part in _PLAIN if part in entry.facts},
@@ -228,8 +232,10 @@ class Writer:
                 row["area_id"] = self._areas[area]["id"]
             if proxy := entry.facts.get("proxy"):
                 number = self._staff.get((proxy, "proxy"))
-                batch.notes["unknown_proxy"] += number is None
-                row["proxy_id"] = row["proxy_id"] if number is None else number
+                if number is None:
+                    batch.notes["unknown_proxy"] += 1
+                else:
+                    row["proxy_id"] = number
             row["important"] = row["category"] in CATEGORIES or bool(known and known["designated"])
             other = entry.line in areas
             customer, renewed = self._customer(entry, known, row["name"], batch)
@@ -261,7 +267,7 @@ class Writer:
         elif name is not None:
             customer = batch.customers.get(name)
         if customer is None:
-            customer = {"id": self._ids["customer"].pop(), "name": name or account_name, "created_at": self._at}
+            customer = {"id": self._ids["customer"].popleft(), "name": name or account_name, "created_at": self._at}
             customer |= {"sector": "", "credit": ""}
             new = True
         if name is not None:
@@ -311,10 +317,10 @@ class Writer:
             )  # fmt: skip
         person = batch.people.get((name, phone))
         if person is None:
-            person = batch.people[(name, phone)] = self._ids["contact"].pop()
+            person = batch.people[(name, phone)] = self._ids["contact"].popleft()
             batch.put("contact", person, name, phone, self._at)
         if (account, person) not in batch.linked:
-            link = self._ids["account_contact"].pop()
+            link = self._ids["account_contact"].popleft()
             batch.put("account_contact", link, account, person, role, "archive", consent, self._at, None)
         return (name, phone), True
 
@@ -336,7 +342,7 @@ class Writer:
             key, amount, kwh, months = had or (None, Decimal(0), Decimal(0), 12)
             values = tuple(b if a is None else a for a, b in zip(_parts(said), (amount, kwh, months), strict=True))
             if key is None or values != (amount, kwh, months):
-                batch.put("account_year", key or self._ids["account_year"].pop(), account, year, *values)
+                batch.put("account_year", key or self._ids["account_year"].popleft(), account, year, *values)
                 new = True
         return new
 

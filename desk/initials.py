@@ -1,13 +1,12 @@
 """Pinyin initials, so that 重庆银行 is found by cqyh."""
 
+import tomllib
 import unicodedata
 from functools import cache, lru_cache
-from typing import Final
+from importlib import resources
 
 from pypinyin import Style, lazy_pinyin
 from pypinyin.constants import PHRASES_DICT
-
-_LONGEST: Final = 4  # characters of a phrase that is looked up
 
 
 @lru_cache(maxsize=16_384)
@@ -20,10 +19,11 @@ def _initial(character: str) -> str:
 
 @cache
 def _phrases() -> dict[str, str]:
-    """The few words whose characters are read otherwise than alone: 银行 yh, 重庆 cq."""
-    found: dict[str, str] = {}
+    """The words of two characters that are read otherwise together than alone: 银行 yh, 重庆 cq."""
+    own = tomllib.loads((resources.files("desk") / "data" / "initials.toml").read_text(encoding="utf-8"))
+    found: dict[str, str] = dict(own)
     for phrase, readings in PHRASES_DICT.items():
-        if len(phrase) <= _LONGEST:
+        if len(phrase) == 2:
             letters = "".join(unicodedata.normalize("NFD", reading[0])[:1] for reading in readings)
             if letters != "".join(map(_initial, phrase)):
                 found[phrase] = letters
@@ -35,12 +35,7 @@ def initials(name: str) -> str:
     text = unicodedata.normalize("NFKC", name).lower()
     phrases, letters, at = _phrases(), [], 0
     while at < len(text):
-        for length in range(min(_LONGEST, len(text) - at), 1, -1):
-            if (found := phrases.get(text[at : at + length])) is not None:
-                letters.append(found)
-                at += length
-                break
-        else:
-            letters.append(_initial(text[at]))
-            at += 1
+        together = phrases.get(text[at : at + 2])
+        letters.append(together or _initial(text[at]))
+        at += 2 if together else 1
     return "".join(letters)

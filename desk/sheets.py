@@ -7,7 +7,7 @@ marks as an error, or as a formula nobody has computed, is a `Fault`.
 import codecs
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from desk.errors import UnreadableSheet
 from desk.workbook import Cell
 
 WIDEST: Final = 2_000_000  # characters of one CSV cell until the rest of its line is given up
+PIECE: Final = 64_000  # characters of a file that is sent in pieces
 _CHUNK: Final = 1 << 20
 _BOMS: Final = (
     (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
@@ -107,18 +108,25 @@ def _csv_rows(text: io.TextIOWrapper) -> Iterator[tuple[int, list[Cell]]]:
         line = reader.line_num + 1 + offset
 
 
-def csv_bytes(rows: Iterator[list[str]], *, at_once: int = 500) -> Iterator[bytes]:
-    """A CSV file for spreadsheet programs, in pieces: UTF-8 with a mark, nothing in it is run as a formula."""
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer)
-    buffer.write("\ufeff")
-    for number, row in enumerate(rows, 1):
-        writer.writerow([harmless(cell) for cell in row])
-        if number % at_once == 0:
-            yield buffer.getvalue().encode()
-            buffer.seek(0)
-            buffer.truncate()
-    yield buffer.getvalue().encode()
+class CsvText:
+    """A CSV file for spreadsheet programs in the making: UTF-8 with a mark, nothing in it is run as a formula."""
+
+    def __init__(self) -> None:
+        self._buffer = io.StringIO("\ufeff", newline="")
+        self._buffer.seek(1)
+        self._writer = csv.writer(self._buffer)
+
+    def row(self, cells: Iterable[object]) -> int:
+        """Add a row; how many characters wait to be taken."""
+        self._writer.writerow([harmless(cell) if isinstance(cell, str) else cell for cell in cells])
+        return self._buffer.tell()
+
+    def taken(self) -> bytes:
+        """What has been added since the last time."""
+        taken = self._buffer.getvalue().encode()
+        self._buffer.seek(0)
+        self._buffer.truncate()
+        return taken
 
 
 def harmless(cell: str) -> str:
