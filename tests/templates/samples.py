@@ -26,8 +26,8 @@ TEXTS: Final[dict[str, list[Facts]]] = {
     ],
     "_staff_disabled": [{"name": "Li Na"}],
     "_token_made": [
-        {"name": "meter", "role": "hall", "days": 30},
         {"name": "meter", "role": "hall", "days": None},
+        {"name": "meter", "role": "hall", "days": 30},
     ],
     "_ready": [{"port": 8000, "seconds": "2.4"}],
     "_tiers_confirmed": [{"year": 2027, "accounts": 800, "up": 41, "down": 12}],
