@@ -137,7 +137,7 @@ def encrypted(request: Request, use: Services) -> bool:
 
 def here(path: str | None) -> str:
     """A path on this site to go to after signing in; anything else becomes the front door of the staff area."""
-    return path if path and _HERE.fullmatch(path) else "/staff"
+    return path if path and _HERE.fullmatch(path) else "/desk"
 
 
 def to_sign_in(request: Request) -> Response:
