@@ -9,7 +9,17 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Final
 
-from sqlalchemy import Boolean, Column, Index, Numeric, SmallInteger, UniqueConstraint, text
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ColumnElement,
+    Index,
+    Numeric,
+    SmallInteger,
+    UniqueConstraint,
+    func,
+    text,
+)
 from sqlmodel import Field, SQLModel, col, or_, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -192,17 +202,34 @@ async def find(
     `areas` and `proxy` restrict to what the caller may see; `flag` is large, important or coal_mine.
     """
     query = select(Account).where(col(Account.id) > after)
-    for word in searched(wanted).split():
-        query = query.where(col(Account.haystack).contains(word, autoescape=True))
-    if areas is not None:
-        query = query.where(col(Account.area_id).in_(areas))
-    if proxy is not None:
-        query = query.where(col(Account.proxy_id) == proxy)
-    if tier is not None:
-        query = query.where(col(Account.tier) == tier)
-    if flag in ("large", "important", "coal_mine"):
-        query = query.where(getattr(Account, flag))
+    query = query.where(*_matching(wanted, areas=areas, proxy=proxy, tier=tier, flag=flag))
     return list((await db.exec(query.order_by(col(Account.id)).limit(limit))).all())
+
+
+async def count(
+    db: AsyncSession, wanted: str = "", *, areas: list[int] | None = None, proxy: int | None = None,
+    tier: Tier | None = None, flag: str | None = None,
+) -> int:  # fmt: skip
+    """How many accounts `find` would find in all."""
+    matching = _matching(wanted, areas=areas, proxy=proxy, tier=tier, flag=flag)
+    return (await db.exec(select(func.count(col(Account.id))).where(*matching))).one()
+
+
+def _matching(
+    wanted: str, *, areas: list[int] | None, proxy: int | None, tier: Tier | None, flag: str | None
+) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = [
+        col(Account.haystack).contains(word, autoescape=True) for word in searched(wanted).split()
+    ]
+    if areas is not None:
+        conditions.append(col(Account.area_id).in_(areas))
+    if proxy is not None:
+        conditions.append(col(Account.proxy_id) == proxy)
+    if tier is not None:
+        conditions.append(col(Account.tier) == tier)
+    if flag in ("large", "important", "coal_mine"):
+        conditions.append(col(getattr(Account, flag)).is_(True))
+    return conditions
 
 
 async def set_tier(db: AsyncSession, account: Account, tier: Tier, *, reason: str, by: str, at: datetime) -> bool:
