@@ -20,8 +20,8 @@ from knowledge.intents import Reader
 from knowledge.search import Decision, Finding, Guide
 
 RETRY: Final = 5.0  # seconds until a reload that failed is tried again
-PIECE: Final = 60  # characters of a very long message that are read at a time for danger
-PIECES: Final = 100  # about so many of them, in about a second
+PIECE: Final = 60  # characters of a sentence that are read at a time for danger
+PIECES: Final = 100  # pieces of a message at most, about a second
 _SENTENCE: Final = re.compile(r"[^。！？!?\n]+[。！？!?]?")
 log = logging.getLogger("greenline.mind")
 
@@ -104,7 +104,7 @@ class Mind:
     @staticmethod
     def _hear(guide: Guide, reader: Reader, text: str) -> Heard:
         reading = reader.read(text)
-        if not reading.danger and any(reader.read(part).danger for part in _unread(text)):
+        if not reading.danger and any(reader.read(part).danger for part in _sentences(text)):
             reading = replace(reading, danger=True)
         if not words.bare(words.clean(text)):
             return Heard(reading, None)
@@ -120,21 +120,16 @@ class Mind:
         return await asyncio.to_thread(self.guide.find, question)
 
 
-def _unread(text: str) -> list[str]:
-    """The middle of a very long message, which search leaves out, in pieces of a sentence or a few."""
-    half = words.LONGEST // 2
-    if len(text) <= words.LONGEST:
-        return []
-    middle = text[half - PIECE : -half + PIECE]
-    size = max(PIECE, len(middle) // PIECES)
-    pieces = [""]
-    for sentence in _SENTENCE.findall(middle):
-        for start in range(0, len(sentence), size):
-            part = sentence[start : start + size]
-            if len(pieces[-1]) + len(part) > size:
-                pieces.append("")
-            pieces[-1] += part
-    return pieces
+def _sentences(text: str) -> list[str]:
+    """What is read for danger piece by piece, for one sentence among many others sounds harmless; [] = only one."""
+    pieces: list[str] = []
+    for sentence in _SENTENCE.findall(text):
+        pieces += [sentence[start : start + PIECE] for start in range(0, len(sentence), PIECE)]
+    pieces = list(dict.fromkeys(piece for piece in pieces if piece.strip()))
+    together = -(-len(pieces) // PIECES)
+    if together > 1:
+        pieces = ["".join(pieces[start : start + together]) for start in range(0, len(pieces), together)]
+    return pieces if len(pieces) > 1 else []
 
 
 def _ends(text: str) -> list[str]:

@@ -107,7 +107,6 @@ async def test_nothing_is_invented(assistant: Assistant, store: Store, mind: Min
         ("Our company was founded in the spring of last year. " * 200, "silent_long"),
         ("😀👍🏽🇨🇳", "wordless"),
         ("……？！", "wordless"),
-        ("a", "silent"),
         ("\u202e\u200b", "wordless"),
         ("/start", "greeting"),
         ("/help", "help"),
@@ -132,6 +131,11 @@ async def test_a_danger_in_the_middle_of_a_long_story_is_heard(customer: Custome
     story = "我们公司去年在开发区买了一块地，手续都办完了。" * 40
     await customer.says(f"{story}刚才高压电线掉下来冒火花了，有人触电倒地。{story}")
     assert customer.names == ["danger"] and await kinds(store) == ["danger.reported", "message.left"]
+
+
+async def test_a_danger_among_harmless_sentences_is_heard(customer: Customer) -> None:
+    await customer.says("我们公司去年在开发区买了一块地，手续都办完了。刚才高压电线掉下来冒火花了，有人触电倒地。")
+    assert customer.names == ["danger"]
 
 
 async def test_a_long_story_without_danger_raises_no_alarm(customer: Customer, store: Store) -> None:
