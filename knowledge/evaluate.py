@@ -71,10 +71,7 @@ def questions(rows: Sequence[dict[str, Any]], guide: Guide) -> dict[str, Any]:
         styles[str(row.get("style", "all"))].append(judge(row, finding))
     marks = [mark for part in styles.values() for mark in part]
     report = summary(marks)
-    report |= {
-        "p50_ms": round(float(np.percentile(times, 50)), 2),
-        "p99_ms": round(float(np.percentile(times, 99)), 2),
-    }
+    report |= latency(times)
     return report | {
         "questions": len(marks),
         "mode": guide.mode,
@@ -121,6 +118,11 @@ def summary(marks: Sequence[dict[str, bool]]) -> dict[str, Any]:
     }
 
 
+def latency(times: Sequence[float]) -> dict[str, float]:
+    """Median and 99th percentile of milliseconds."""
+    return {f"p{part}_ms": round(float(np.percentile(times, part)), 2) for part in (50, 99)}
+
+
 def intents(rows: Sequence[dict[str, Any]], reader: Reader) -> dict[str, Any]:
     """Accuracy of intents in all and per intent, and of the danger flag, in percent."""
     right: dict[str, list[bool]] = defaultdict(list)
@@ -149,8 +151,5 @@ def intents(rows: Sequence[dict[str, Any]], reader: Reader) -> dict[str, Any]:
         report["danger_recall"] = round(100 * sum(alarms[True]) / len(alarms[True]), 1)
     if alarms[False]:
         report["danger_false"] = round(100 * sum(alarms[False]) / len(alarms[False]), 1)
-    report |= {
-        "p50_ms": round(float(np.percentile(times, 50)), 2),
-        "p99_ms": round(float(np.percentile(times, 99)), 2),
-    }
+    report |= latency(times)
     return report | {"messages": len(rows)}
