@@ -14,7 +14,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import access, chat, guide, problems, staff
+from api import access, areas, chat, guide, problems, staff, tiers
 from api.guard import Limits, Sized
 from api.services import Services, Use
 from desk import deliveries
@@ -48,7 +48,16 @@ def create_app(services: Services) -> FastAPI:
     app.add_middleware(Sized)
     app.add_middleware(Watched, encrypted=encrypted)
     problems.install(app)
-    for router in (root, chat.pages, chat.router, guide.router, staff.router, access.router):
+    for router in (
+        root,
+        chat.pages,
+        chat.router,
+        guide.router,
+        staff.router,
+        access.router,
+        tiers.router,
+        areas.router,
+    ):
         app.include_router(router)
     folder = resources.files("templates") / "static"
     app.mount("/static", StaticFiles(directory=str(folder)), name="static")

@@ -289,6 +289,12 @@ def subject(year: int) -> str:
     return f"classification:{year}"
 
 
+def year_of(reason: str) -> int | None:
+    """The year of the classification that changed a tier; None when a person did."""
+    kind, _, year = reason.partition(":")
+    return int(year) if kind == "classification" and year.isdecimal() else None
+
+
 def due_on(year: int) -> date:
     """The hall completes it in January (第三条)."""
     return date(year, 1, 31)
@@ -350,11 +356,10 @@ _APPLY: Final = text(f"""
 
 async def lines(
     db: AsyncSession, run: Classification, *, after: str | None = None, limit: int = 50, tier: Tier | None = None,
-    moved: bool = False,
+    moved: bool = False, near: bool = False, visible: ColumnElement[bool] | None = None,
 ) -> list[tuple[ClassificationLine, Account]]:  # fmt: skip
-    """Lines with their accounts, best first, behind the cursor; of one tier, or only those that move.
-
-    Raises BadCursor.
+    """Lines with their accounts, best first, behind the cursor; of one tier, only those that move or are near the next
+    tier, only accounts that the caller may know of. Raises BadCursor.
     """
     query = select(ClassificationLine, Account).join(Account, col(Account.id) == col(ClassificationLine.account_id))
     query = query.where(col(ClassificationLine.classification_id) == run.id)
@@ -368,6 +373,10 @@ async def lines(
         query = query.where(col(ClassificationLine.tier) == tier)
     if moved:
         query = query.where(col(ClassificationLine.tier) != col(ClassificationLine.before))
+    if near:
+        query = query.where(col(ClassificationLine.why).contains({"near": True}))
+    if visible is not None:
+        query = query.where(visible)
     ordered = query.order_by(col(ClassificationLine.rank), col(ClassificationLine.account_id)).limit(limit)
     return list((await db.exec(ordered)).all())
 
@@ -378,17 +387,20 @@ def cursor(line: ClassificationLine) -> str:
 
 
 async def near_next(
-    db: AsyncSession, *, visible: ColumnElement[bool] | None = None, limit: int = 1000
+    db: AsyncSession, *, after: str | None = None, limit: int = 1000, visible: ColumnElement[bool] | None = None
 ) -> list[tuple[ClassificationLine, Account]]:
-    """Accounts that a tenth more purchase brings into the next tier, by the latest classification, best first."""
-    latest = select(Classification.id).order_by(col(Classification.year).desc()).limit(1).scalar_subquery()
-    query = select(ClassificationLine, Account).join(Account, col(Account.id) == col(ClassificationLine.account_id))
-    query = query.where(col(ClassificationLine.classification_id) == latest)
-    query = query.where(col(ClassificationLine.why).contains({"near": True}))
-    if visible is not None:
-        query = query.where(visible)
-    ordered = query.order_by(col(ClassificationLine.rank), col(ClassificationLine.account_id)).limit(limit)
-    return list((await db.exec(ordered)).all())
+    """Accounts that a tenth more purchase brings into the next tier, by the latest classification, best first.
+
+    Raises BadCursor.
+    """
+    latest = (await runs(db))[:1]
+    return await lines(db, latest[0], after=after, limit=limit, near=True, visible=visible) if latest else []
+
+
+async def line_of(db: AsyncSession, account: Account) -> ClassificationLine | None:
+    """The latest line of an account: why it is, or is to be, where it is."""
+    query = select(ClassificationLine).join(Classification).where(col(ClassificationLine.account_id) == account.id)
+    return (await db.exec(query.order_by(col(Classification.year).desc()).limit(1))).first()
 
 
 def explain(line: ClassificationLine) -> dict[str, Any]:
