@@ -22,7 +22,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 import migrations
 import templates
-from api import commands, server
+from api import archive_commands, commands, server
 from api.services import Services
 from bot.assistant import Assistant
 from bot.mind import Mind
@@ -206,7 +206,7 @@ def run(
     port: PortOption = None,
 ) -> None:
     """Everything in one process: web, Telegram, jobs."""
-    _serve(port=port, web=True, telegram=True, worker=True)
+    _serve(port=port, web=True, telegram=True, worker=True, demo=demo)
 
 
 @cli.command()
@@ -232,7 +232,7 @@ def _waiting(label: str, config: Settings) -> contextlib.AbstractContextManager[
     return out.status(templates.label(label, config.locale)) if out.is_terminal else contextlib.nullcontext()
 
 
-def _serve(*, port: int | None, web: bool, telegram: bool, worker: bool) -> None:
+def _serve(*, port: int | None, web: bool, telegram: bool, worker: bool, demo: bool = False) -> None:
     began = time.monotonic()
     logs.configure()
     with _plainly(), contextlib.ExitStack() as stack:
@@ -242,6 +242,8 @@ def _serve(*, port: int | None, web: bool, telegram: bool, worker: bool) -> None
             url = stack.enter_context(database(config))
             prepare(url)
             secret_key(config)
+            if demo:
+                archive_commands.load_demo(url)
 
         def announce() -> None:
             if not web:
@@ -317,13 +319,6 @@ def check() -> None:
         raise typer.Exit(1)
 
 
-@cli.command()
-def demo() -> None:
-    """Load sample data; doing it twice changes nothing."""
-    with _plainly(), database(settings.load()) as url:
-        prepare(url)
-
-
 def _in_one_transaction(url: str, work: Callable[[AsyncSession], Awaitable[T]]) -> T:
     """What a command does to the database: all of it or nothing."""
 
@@ -353,6 +348,19 @@ def _administer(work: commands.Work) -> tuple[Settings, Any]:
 
 
 commands.install(cli, _administer, out)
+
+
+@contextlib.contextmanager
+def _opened() -> Iterator[tuple[Settings, str]]:
+    """Settings and an up-to-date database for a command that opens its own transactions."""
+    with _plainly():
+        config = settings.load()
+        with database(config) as url:
+            prepare(url)
+            yield config, url
+
+
+archive_commands.install(cli, _opened, out)
 
 
 @guide_cli.command("ask")

@@ -16,6 +16,14 @@ PLACED: Final[Facts] = {
     "kwh": Decimal("999.00"), "months": 6, "large": True, "limit": 900, "important": True,
 }  # fmt: skip
 TEXTS: Final[dict[str, list[Facts]]] = {
+    "_archive_bad": [{"rows": 7, "path": "bad.csv"}],
+    "_archive_bad_unwritten": [{"rows": 7}],
+    "_archive_done": [{"name": "customers.csv", "rows": 1044, "good": 1037}],
+    "_archive_exported": [{"accounts": 1037, "path": "customers.xlsx"}],
+    "_archive_tried": [{"name": "customers.csv", "rows": 1044, "good": 1037}],
+    "_archive_unknown": [{"columns": "Load class"}],
+    "_demo_loaded": [{"accounts": 1037}],
+    "_demo_there": [{}],
     "_erased": [{"subject": "3201000021", "done": True}, {"subject": "17", "done": False}],
     "_import_confirm": [{}],
     "_import_counts": [{"entries": 40, "new": 31, "changed": 5, "unchanged": 4, "withdrawn": 2}],
