@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -26,7 +25,7 @@ SLOW: Final = 60  # questions for which a rival that needs over 20 ms each is as
 COLUMNS: Final = {
     "top1": "top1",
     "recall3": "top3",
-    "overall": "overall",
+    "overall": "all",
     "handled": "handled",
     "oos_abstained": "silent",
     "wrong": "wrong",
@@ -104,7 +103,7 @@ def show(results: Sequence[dict[str, Any]], console: Console) -> None:
         table = Table(
             title=f"{size} entries, {among[0]['questions']} questions",
             title_justify="left",
-            box=SIMPLE,
+            box=None,
             padding=(0, 1, 0, 0),
         )
         table.add_column("system", no_wrap=True)
@@ -114,14 +113,15 @@ def show(results: Sequence[dict[str, Any]], console: Console) -> None:
             cells = []
             for column in COLUMNS:
                 best = (min if column in ("wrong", "p50_ms", "p99_ms", "build_s") else max)(r[column] for r in among)
-                cells.append(f"[bold]{result[column]}[/bold]" if result[column] == best else f"{result[column]}")
+                shown = f"{result[column]:.2f}" if column == "build_s" else f"{result[column]:.1f}"
+                cells.append(f"[bold]{shown}[/bold]" if result[column] == best else shown)
             table.add_row(result["system"], *cells)
         console.print(table)
     console.print(
         "Shares in percent (silent: unanswerable questions left unanswered; wrong: wrong answers among all), p50 and "
-        "p99 in ms on one thread, build in s. The large guide holds the shipped entries among generated ones about other "
-        "things, whose vectors are composed instead of encoded; rivals slower than 20 ms answer every fifth question. "
-        "Rivals offer no choices: each answers from the score that suits it best on the training questions."
+        "p99 in ms on one thread, build in s. The large guide holds the shipped entries among generated ones about "
+        "other things, whose vectors are composed instead of encoded; rivals slower than 20 ms answer every fifth "
+        "question. Rivals offer no choices: each answers from the score that suits it best on the training questions."
     )
 
 
