@@ -28,7 +28,7 @@ from bot.assistant import Assistant
 from bot.mind import Mind
 from bot.telegram import service as telegram_service
 from bot.telegram.service import TelegramService
-from desk import classification, january, jobs, logs, postgres, retention, settings
+from desk import archive_runs, classification, january, jobs, logs, postgres, retention, settings
 from desk.attachments import Folder
 from desk.clock import SystemClock
 from desk.errors import DatabaseDown, DeskError, SetupError
@@ -119,6 +119,10 @@ async def working(services: Services) -> AsyncIterator[None]:
         async with services.store.transaction() as db:
             await january.attend(db, at=services.clock.now(), zone=services.settings.zone)
 
+    async def import_archive(run: str) -> None:
+        zone = services.settings.zone
+        await archive_runs.work(services.store, services.storage, services.clock, run, zone=zone)
+
     async def tidy(timestamp: int) -> None:
         await retention.tidy(services.store, services.storage, at=services.clock.now())
 
@@ -129,6 +133,7 @@ async def working(services: Services) -> AsyncIterator[None]:
     jobs.register(app, "tidy", tidy, cron="30 18 * * *")
     jobs.register(app, "finish_album", finish_album)
     jobs.register(app, "fetch_files", fetch_files)
+    jobs.register(app, archive_runs.TASK, import_archive)
     # every hour, because the day begins when the service area says so
     jobs.register(app, "attend_classification", attend_classification, cron="10 * * * *")
     async with app.open_async():

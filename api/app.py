@@ -14,7 +14,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import access, areas, chat, guide, oidc, problems, staff, tiers
+from api import access, areas, chat, customers, guide, oidc, problems, staff, tiers
 from api.guard import Limits, Sized
 from api.services import Services, Use
 from desk import deliveries
@@ -55,6 +55,7 @@ def create_app(services: Services) -> FastAPI:
         guide.router,
         staff.router,
         access.router,
+        customers.router,
         oidc.router,
         tiers.router,
         areas.router,

@@ -21,6 +21,7 @@ from desk import events, sheets
 from desk.archive_rows import Entry, Problem, Reader
 from desk.archive_writer import Fates, Writer
 from desk.clock import Clock
+from desk.errors import MissingColumns, RepeatedColumns, UnreadableSheet
 from desk.store import Store
 
 BATCH: Final = 2_000
@@ -43,6 +44,7 @@ class ImportReport(Fates):
     problems: list[Problem] = field(default_factory=list)
 
 
+REFUSALS: Final = (UnreadableSheet, MissingColumns, RepeatedColumns)  # what is wrong with a whole file
 Progress = Callable[[ImportReport], Awaitable[None]]
 
 

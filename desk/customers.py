@@ -52,6 +52,8 @@ class Terrain(StrEnum):
 class Customer(SQLModel, table=True):
     """A firm or person we serve; holds one or more accounts."""
 
+    __table_args__ = (Index("customer_name", "name"),)
+
     id: int | None = Field(default=None, sa_column=key())
     name: str = Field(sa_column=words())
     initials: str = Field(default="", sa_column=words(default=""))  # pinyin initials, for search

@@ -4,6 +4,7 @@ from typing import Final
 
 from bot.telegram.service import ParkedUpdate
 from desk.access import AccessLine
+from desk.archive_runs import ArchiveRun
 from desk.areas import Area, Handover
 from desk.attachments import Attachment
 from desk.binding import BindCode, BindLink, BindTry
@@ -25,6 +26,7 @@ ALL: Final = {
         AccountYear,
         Address,
         ApiToken,
+        ArchiveRun,
         Area,
         Attachment,
         BindCode,
