@@ -18,8 +18,10 @@ from desk.passwords import Vault
 from desk.settings import secret_key
 
 with warnings.catch_warnings():
-    # says that it would rather have another HTTP library
-    warnings.simplefilter("ignore")
+    from authlib.deprecate import AuthlibDeprecationWarning  # type: ignore[import-untyped]
+
+    # it would rather have another HTTP library, and says so to everybody
+    warnings.simplefilter("ignore", AuthlibDeprecationWarning)
     from authlib.common.errors import AuthlibBaseError  # type: ignore[import-untyped]
     from authlib.integrations.starlette_client import OAuth  # type: ignore[import-untyped]
 
