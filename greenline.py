@@ -9,7 +9,6 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from decimal import Decimal
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
@@ -22,13 +21,13 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 import migrations
 import templates
-from api import archive_commands, commands, server
+from api import archive_commands, commands, server, tier_commands
 from api.services import Services
 from bot.assistant import Assistant
 from bot.mind import Mind
 from bot.telegram import service as telegram_service
 from bot.telegram.service import TelegramService
-from desk import archive_runs, classification, january, jobs, logs, postgres, retention, settings
+from desk import archive_runs, january, jobs, logs, postgres, retention, settings
 from desk.attachments import Folder
 from desk.clock import SystemClock
 from desk.errors import DatabaseDown, DeskError, SetupError
@@ -36,7 +35,6 @@ from desk.settings import Settings, secret_key
 from desk.store import Bell, Store
 from knowledge import entries
 from knowledge.importer import Drafted, ImportProblem
-from templates import console
 
 cli = typer.Typer(
     no_args_is_help=True,
@@ -45,8 +43,6 @@ cli = typer.Typer(
 )
 guide_cli = typer.Typer(no_args_is_help=True, help="Ask, import and examine the service guide.")
 cli.add_typer(guide_cli, name="guide")
-tiers_cli = typer.Typer(no_args_is_help=True, help="Classify customers by purchase.")
-cli.add_typer(tiers_cli, name="tiers")
 out: Final = Console()
 err: Final = Console(stderr=True)
 log = logging.getLogger("greenline")
@@ -353,6 +349,7 @@ def _administer(work: commands.Work) -> tuple[Settings, Any]:
 
 
 commands.install(cli, _administer, out)
+tier_commands.install(cli, _administer, out)
 
 
 @contextlib.contextmanager
@@ -469,45 +466,6 @@ def guide_evaluate(
                 out.print(f"  {part:14} {figures}", highlight=False)
         else:
             out.print(f"{name:14} {value}", highlight=False)
-
-
-@tiers_cli.command("classify")
-def tiers_classify(
-    year: Annotated[int, typer.Option(min=2000, max=2999, help="Judged by the purchases of the year before.")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show counts, ties and moves.")] = False,
-) -> None:
-    """Propose and confirm a year's tiers and flags; a confirmed year is frozen, and doing it again changes nothing."""
-    by, at = getpass.getuser(), SystemClock().now()
-
-    async def classify(db: AsyncSession) -> tuple[str, dict[str, Any]]:
-        if dry_run:
-            computed = await classification.preview(db, year)
-            return "_tiers_previewed", vars(computed)
-        text = "_tiers_confirmed" if await classification.settle(db, year, by=by, at=at) else "_tiers_frozen"
-        run = await classification.of(db, year)
-        return text, {"accounts": run.accounts, "counts": run.counts, "by": run.confirmed_by}
-
-    with _plainly():
-        config = settings.load()
-        with _waiting("classifying", config), database(config) as url:
-            prepare(url)
-            text, found = _in_one_transaction(url, classify)
-    for part in console.classification(found["counts"], config.locale):
-        out.print(part, soft_wrap=isinstance(part, Text))
-    facts = {"year": year, **found["counts"], **found}
-    out.print(templates.render_text(text, config.locale, **facts), style="green", highlight=False, soft_wrap=True)
-
-
-@tiers_cli.command("near")
-def tiers_near() -> None:
-    """Accounts that a tenth more purchase would bring into the next tier, by the latest classification."""
-    with _plainly():
-        config = settings.load()
-        with _waiting("classifying", config), database(config) as url:
-            prepare(url)
-            found = _in_one_transaction(url, classification.near_next)
-    rows = [(account.no, str(line.tier), line.rank, line.amount, Decimal(line.why["short"])) for line, account in found]
-    out.print(console.near(rows, config.locale) if rows else templates.render_text("_tiers_none_near", config.locale))
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """Tiers and flags over HTTP: the annual classification, changes in mid-year with a reason, who is near the next."""
 
+from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Any
@@ -17,7 +18,6 @@ from desk.classification import Classification, ClassificationLine, Stage
 from desk.customers import Account, TierChange
 from desk.permissions import Permission
 from desk.tiers import Tier
-from templates import console
 
 router = APIRouter(prefix="/api/v1", tags=["tiers"])
 Year = Annotated[int, Path(ge=2000, le=2999)]
@@ -185,15 +185,19 @@ class Standing(BaseModel):
     history: list[ChangeView]
 
 
+def tie_over_a_cut(tie: Mapping[str, Any], language: str) -> str:
+    """Why a tier has more accounts than places, in words."""
+    facts = {name: tie[name] for name in ("tier", "cut", "rank", "accounts")}
+    return templates.render_text("_tiers_tie", language, amount=Decimal(tie["amount"]), named=tie["with"], **facts)
+
+
 def _language(request: Request, caller: Caller) -> str:
     asked = "lang" in request.query_params
     return language_of(request) if asked else caller.language or language_of(request)
 
 
 def _counts(counts: dict[str, Any], language: str) -> Counts:
-    ties = [
-        {**tie, "named": tie["with"], "explanation": console.tie_over_a_cut(tie, language)} for tie in counts["ties"]
-    ]
+    ties = [{**tie, "named": tie["with"], "explanation": tie_over_a_cut(tie, language)} for tie in counts["ties"]]
     return Counts.model_validate({**counts, "ties": ties})
 
 

@@ -9,7 +9,7 @@ from typing import Final, get_args
 from knowledge.documents import Reason
 
 ROOT: Final = Path(__file__).parents[2]
-PACKAGES: Final = ("api", "bot", "desk", "migrations", "templates")
+PACKAGES: Final = ("api", "bot", "desk", "migrations")
 
 
 @cache
