@@ -29,6 +29,7 @@ WRONG_AT_MOST: Final = 0.02  # wrong direct answers, share of messages
 STRANGE_AT_LEAST: Final = 0.975  # out-of-scope questions that must end in abstention; the bank is harder than life
 BARE_AT_LEAST: Final = 0.85  # the same for a guide of which only the text is known
 CALM_ALARMS: Final = 0.015  # everyday messages that may be taken for danger; when in doubt alarm
+DIRECT: Final = 0.3  # how much better a direct answer is than a list that holds it, as a share of a handled message
 STRANGE_SHARE: Final = 0.18  # share of out-of-scope questions among messages, for weighing
 
 
@@ -174,11 +175,9 @@ def _features(
     examples: list[Example], weights: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]]:
     """Evidence, whether the first match is right, whether the right one is among three."""
-    blank = search.Judgement(np.zeros(1), np.zeros(1), 0, 0)
-    model = search.Fitted(weights, weights, np.zeros(1), blank, blank)
     rows, first, three = [], [], []
     for e in examples:
-        raw, chance = search.chances(e.table, np.ones(len(e.table), bool), model)
+        raw, chance = search.chances(e.table, weights, np.ones(len(e.table), bool))
         order = np.argsort(-raw, kind="stable")[:3]
         rows.append(search.evidence(e.table, raw, chance, order, e.strange, e.asked))
         first.append(int(order[0]) in e.right)
@@ -262,8 +261,8 @@ def _thresholds(
             if wrong > WRONG_AT_MOST or quiet < quiet_at_least:
                 continue
             handled = weight[(answered & first) | (~answered & spoke & three) | (~answered & ~spoke & strange)].sum()
-            # a direct answer is better service than a list
-            value = (handled + 0.1 * weight[answered & first].sum()) / total
+            # a direct answer is better service than a list, where it stays within the bounds
+            value = (handled + DIRECT * weight[answered & first].sum()) / total
             best = max(best, (value, -answer_at, -offer_at))
     answer_at, offer_at = abs(best[1]), abs(best[2])
     answered, spoke = sure >= answer_at, near >= offer_at

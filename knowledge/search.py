@@ -158,12 +158,11 @@ def vector(asked: Asked) -> Numbers:
     return np.concatenate(parts).astype(np.float64)
 
 
-def chances(table: Scores, rich: NDArray[np.bool_], model: Fitted) -> tuple[Numbers, Numbers]:
-    """Raw score and softmax probability of every entry."""
-    wide = table.astype(np.float64)
-    raw = np.where(rich, wide @ model.rich_weights, wide @ model.bare_weights)
-    spread = np.exp(raw - raw.max())
-    return raw, spread / spread.sum()
+def chances(table: Scores, weights: Numbers) -> tuple[Numbers, Numbers]:
+    """Raw score and softmax probability of every entry, shape (entries,) each."""
+    raw = table.astype(np.float64) @ weights
+    share = np.exp(raw - raw.max())
+    return raw, share / share.sum()
 
 
 def evidence(
@@ -212,26 +211,41 @@ class Guide:
         return self._by_key.get(key)
 
     def find(self, question: str) -> Finding:
-        """Search. About 15 ms with the full encoder, 3 ms with lite alone; run it off the event loop."""
+        """Search. About 15 ms with the full encoder, 3 ms with lite alone; run it off the event loop.
+
+        Own and imported entries are ranked and judged apart, as their scores cannot be compared; the surer side speaks.
+        """
         asked = self.index.ask(question)
         if not self.index.entries or not asked.variants[-1]:
             return Finding(Decision.ABSTAIN, 0.0, ())
         table = self.index.score(asked)
-        raw, chance = chances(table, self.index.rich, self._model)
-        order = np.argsort(-raw, kind="stable")[:3]
-        judge, strange = self._model.bare, np.zeros(4)
-        if self.index.rich[order[0]]:
-            judge = self._model.rich
+        sides = [self._side(asked, table, rich) for rich in (True, False) if (self.index.rich == rich).any()]
+        loudness = [Decision.ABSTAIN, Decision.CHOICES, Decision.ANSWER]
+        return max(sides, key=lambda side: (loudness.index(side.decision), side.confidence))
+
+    def _side(self, asked: Asked, table: Scores, rich: bool) -> Finding:
+        """What the well described entries, or the others, have to say."""
+        judge = self._model.rich if rich else self._model.bare
+        numbers = np.flatnonzero(self.index.rich == rich)
+        table = table[numbers]
+        raw, chance = chances(table, self._model.rich_weights if rich else self._model.bare_weights)
+        order = highest(raw, 3)
+        strange = np.zeros(4)
+        if rich:
             scope = vector(asked) @ self._model.scope[:-1] + self._model.scope[-1]
             strange = np.append(self._strange.score(asked), scope)
         features = evidence(table, raw, chance, order, strange, asked)
         sure, near = probability(judge.answer, features), probability(judge.offer, features)
-        decision = (
-            Decision.ANSWER
-            if sure >= judge.answer_at
-            else Decision.CHOICES
-            if near >= judge.offer_at
-            else Decision.ABSTAIN
-        )
-        matches = tuple(Match(self.index.entries[i], round(float(chance[i]), 4)) for i in order)
+        decision = Decision.ABSTAIN
+        if sure >= judge.answer_at:
+            decision = Decision.ANSWER
+        elif near >= judge.offer_at:
+            decision = Decision.CHOICES
+        matches = tuple(Match(self.index.entries[numbers[i]], round(float(chance[i]), 4)) for i in order)
         return Finding(decision, round(sure, 4), matches)
+
+
+def highest(values: Numbers, count: int) -> NDArray[np.int64]:
+    """The places of the highest values, best first."""
+    places = np.argpartition(-values, count - 1)[:count] if len(values) > count else np.arange(len(values))
+    return places[np.argsort(-values[places], kind="stable")]
