@@ -8,14 +8,16 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, FastAPI, Header, Request
 from fastapi.middleware.gzip import GZipMiddleware
-from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, Gauge, Histogram, generate_latest
 from starlette.datastructures import MutableHeaders
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+import templates
 from api import access, areas, chat, customers, guide, oidc, problems, staff, tiers
 from api.guard import Limits, Sized
+from api.pages import language_of, static
 from api.services import Services, Use
 from desk import deliveries
 from desk.conversations import Channel
@@ -37,7 +39,7 @@ def create_app(services: Services) -> FastAPI:
     app = FastAPI(
         title="Greenline",
         version="1",
-        docs_url="/docs",
+        docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json",
     )
@@ -111,9 +113,14 @@ def _add_headers(headers: MutableHeaders, path: str, query: bytes) -> None:
     if path != "/chat":
         headers.setdefault("X-Frame-Options", "DENY")
         headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
-    if path != "/docs":
-        ancestors = "*" if path == "/chat" else "'none'"
-        headers.setdefault("Content-Security-Policy", PAGE_POLICY.format(ancestors=ancestors))
+    ancestors = "*" if path == "/chat" else "'none'"
+    headers.setdefault("Content-Security-Policy", PAGE_POLICY.format(ancestors=ancestors))
+
+
+@root.get("/docs")
+async def docs(request: Request) -> Response:
+    """The description of the API, to read and to try."""
+    return HTMLResponse(templates.page("docs", language_of(request), static=static))
 
 
 @root.get("/healthz")
