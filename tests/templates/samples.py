@@ -3,6 +3,8 @@
 from decimal import Decimal
 from typing import Any, Final
 
+from tests.templates import staff_samples
+
 Facts = dict[str, Any]
 
 NONE: Final[list[Facts]] = [{}]
@@ -164,4 +166,5 @@ PAGES: Final[dict[str, list[Facts]]] = {
         {"status": 404, "title": "Title", "detail": "<b>Detail</b>"},
         {"status": 503, "title": "Title", "detail": "Detail"},
     ],
+    **staff_samples.PAGES,
 }

@@ -1,0 +1,208 @@
+"""Staff pages about customers: the list that searches as one types, and everything about one account."""
+
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import FileResponse, Response
+from sqlmodel import col, select
+from starlette.background import BackgroundTask
+
+import templates
+from api.access import No
+from api.callers import STORABLE, Caller, requires
+from api.frame import back, complaint, render, written
+from api.pages import language_of
+from api.services import Services, Tx, Use
+from desk import access, archive_export, areas, classification, customers, masks
+from desk.areas import Area
+from desk.conversations import Contact, Conversation, RecordLine
+from desk.customers import Account, AccountContact, AccountYear, Customer
+from desk.errors import BadInput, DeskError, ReasonMissing, UnknownAccount
+from desk.permissions import Permission, Role
+from desk.staff import Staff
+from desk.tiers import Tier
+
+pages = APIRouter(include_in_schema=False)
+Reader = Annotated[Caller, requires(Permission.CUSTOMERS_READ)]
+Changer = Annotated[Caller, requires(Permission.TIERS_CHANGE)]
+PAGE: Final = 50
+RECORD: Final = 20  # lines of the contact record
+TIERS: Final = tuple(Tier)
+FLAGS: Final = ("large", "important", "coal_mine")
+Words = Annotated[str, Query(max_length=200, pattern=STORABLE)]
+Choice = Annotated[str, Query(max_length=20, pattern=STORABLE)]
+
+
+# -- the list ---------------------------------------------------------------------------------------------------------
+
+
+def _filters(caller: Caller, q: str, tier: str, flag: str, area: str) -> dict[str, Any]:
+    """What `customers.find` is asked for: words and chips, and what the caller may know of."""
+    return {
+        "wanted": q,
+        "tier": Tier(tier) if tier in TIERS else None,
+        "flag": flag if flag in FLAGS else None,
+        "areas": [int(area)] if area.isdecimal() and area.isascii() and len(area) < 18 else None,
+        "proxy": (caller.staff_id or 0) if caller.role == Role.PROXY else None,
+    }
+
+
+@pages.get("/desk/customers")
+async def listed(
+    request: Request, use: Use, caller: Reader, db: Tx, q: Words = "", tier: Choice = "", flag: Choice = "",
+    area: Choice = "", after: Choice = "",
+) -> Response:  # fmt: skip
+    """Accounts that match, a page at a time."""
+    filters = _filters(caller, q, tier, flag, area)
+    behind = int(after) if after.isdecimal() and after.isascii() and len(after) < 18 else 0
+    found = await customers.find(db, after=behind, limit=PAGE + 1, **filters)
+    rows = await _rows(db, found[:PAGE])
+    return render(
+        request, use, caller, "customers", rows=rows, count=await customers.count(db, **filters), q=q,
+        tier=filters["tier"] or "", flag=filters["flag"] or "", area=area, after=behind,
+        next=str(found[PAGE - 1].id) if len(found) > PAGE else "",
+        areas=[(a, accounts) for a, _, accounts in await areas.overview(db)], flags=FLAGS, tiers=TIERS,
+    )  # fmt: skip
+
+
+async def _rows(db: Tx, accounts: list[Account]) -> list[dict[str, Any]]:
+    """Accounts with their area, its manager, and the purchase of the latest year."""
+    keys = [account.id for account in accounts]
+    query = select(Area, Staff).outerjoin(Staff, col(Staff.id) == col(Area.manager_id))
+    known = {area.id: (area, manager) for area, manager in (await db.exec(query)).all()}
+    years = select(AccountYear).where(col(AccountYear.account_id).in_(keys)).order_by(col(AccountYear.year))
+    bought = {year.account_id: year for year in (await db.exec(years)).all()}
+    nobody: tuple[Area | None, Staff | None] = (None, None)
+    return [
+        {
+            "account": account, "name": masks.holder(account.name), "year": bought.get(account.id or 0),
+            "area": known.get(account.area_id, nobody)[0], "manager": known.get(account.area_id, nobody)[1],
+        }
+        for account in accounts
+    ]  # fmt: skip
+
+
+@pages.get("/desk/customers/export")
+async def export(
+    use: Use, caller: Annotated[Caller, requires(Permission.CUSTOMERS_EXPORT)], q: Words = "", tier: Choice = "",
+    flag: Choice = "", area: Choice = "",
+) -> Response:  # fmt: skip
+    """Exactly the accounts that the list shows, as a workbook; personal data stay masked."""
+    filters = _filters(caller, q, tier, flag, area)
+    with tempfile.NamedTemporaryFile(suffix=".xlsx", delete=False) as file:
+        path = Path(file.name)
+    async with use.store.transaction() as db:
+        told = " ".join(filter(None, (q, tier, flag, area))) or "*"
+        await access.log(
+            db, by=caller.name, role=caller.role, action=Permission.CUSTOMERS_EXPORT, subject="archive", reason=told,
+            at=use.clock.now(),
+        )  # fmt: skip
+    await archive_export.export_file(use.store, path, zone=use.settings.zone, **filters)
+    name = f"greenline-{use.clock.now().astimezone(use.settings.zone):%Y%m%d-%H%M}.xlsx"
+    return FileResponse(path, filename=name, background=BackgroundTask(path.unlink))
+
+
+# -- one account ------------------------------------------------------------------------------------------------------
+
+
+@pages.get("/desk/accounts/{no}")
+async def account(no: No, request: Request, use: Use, caller: Reader, db: Tx) -> Response:
+    """Everything about one account, personal data masked."""
+    found = await areas.account_for(db, no, role=caller.role, staff_id=caller.staff_id)
+    return await _shown(request, use, caller, db, found)
+
+
+async def _shown(
+    request: Request, use: Services, caller: Caller, db: Tx, found: Account, *, revealed: bool = False,
+    errors: dict[str, str] | None = None, typed: dict[str, str] | None = None, opened: str = "",
+) -> Response:  # fmt: skip
+    language = language_of(request)
+    line = await classification.line_of(db, found)
+    years = select(AccountYear).where(col(AccountYear.account_id) == found.id).order_by(col(AccountYear.year).desc())
+    area = await db.get(Area, found.area_id) if found.area_id is not None else None
+    query = select(Contact, AccountContact).join(AccountContact, col(AccountContact.contact_id) == col(Contact.id))
+    query = query.where(col(AccountContact.account_id) == found.id, col(AccountContact.ended_at).is_(None))
+    people = [
+        {
+            "name": contact.name if revealed else masks.person(contact.name),
+            "phone": contact.phone if revealed else masks.phone(contact.phone),
+            "role": link.role, "how": link.how, "consent_at": link.consent_at,
+        }
+        for contact, link in (await db.exec(query.order_by(col(AccountContact.id)))).all()
+    ]  # fmt: skip
+    history = [
+        {"change": change, "year": classification.year_of(change.reason)}
+        for change in await customers.tier_history(db, found)
+    ]
+    said = select(RecordLine).join(Conversation, col(Conversation.id) == col(RecordLine.conversation_id))
+    said = said.where(col(Conversation.account_id) == found.id).order_by(col(RecordLine.id).desc()).limit(RECORD)
+    return render(
+        request, use, caller, "account", account=found, customer=await db.get(Customer, found.customer_id),
+        status=422 if errors else 200,
+        name=found.name if revealed else masks.holder(found.name), revealed=revealed, people=people, area=area,
+        manager=await areas.manager_of(db, found), proxy=await areas.proxy_of(db, found), line=line,
+        explained=templates.render_text("tier_explained", language, **classification.explain(line)) if line else "",
+        years=list((await db.exec(years)).all())[:6][::-1], history=history, record=list((await db.exec(said)).all()),
+        designation=await customers.designation(db, found), tiers=TIERS, errors=errors or {}, typed=typed or {},
+        opened=opened,
+    )  # fmt: skip
+
+
+@pages.post("/desk/accounts/{no}/reveal")
+async def reveal(
+    no: No, request: Request, use: Use, caller: Annotated[Caller, requires(Permission.CUSTOMERS_REVEAL)]
+) -> Response:
+    """The same page with personal data; the look is in the access log before it leaves."""
+    form = await written(request)
+    proxy = (caller.staff_id or 0) if caller.role == Role.PROXY else None
+    reason = form.get("reason", "")
+    if len(reason) >= 4:
+        async with use.store.transaction() as db:
+            found = await access.reveal(
+                db, no, reason=reason, by=caller.name, role=caller.role, at=use.clock.now(), proxy=proxy
+            )
+        if found is None:
+            raise UnknownAccount()
+    async with use.store.transaction() as db:
+        known = await areas.account_for(db, no, role=caller.role, staff_id=caller.staff_id)
+        if len(reason) >= 4:
+            return await _shown(request, use, caller, db, known, revealed=True)
+        errors = {"reason": complaint(request, ReasonMissing())}
+        return await _shown(request, use, caller, db, known, errors=errors, typed=form, opened="reveal")
+
+
+@pages.post("/desk/accounts/{no}/tier")
+async def change_tier(no: No, request: Request, use: Use, caller: Changer) -> Response:
+    """Move the account to a tier in mid-year."""
+    form = await written(request)
+    async with use.store.transaction() as db:
+        found = await areas.account_for(db, no, role=caller.role, staff_id=caller.staff_id, lock=True)
+        try:
+            if form.get("tier") not in TIERS:
+                raise BadInput(problems=[("", "missing", None)])
+            await customers.set_tier(
+                db, found, Tier(form["tier"]), reason=form.get("reason", ""), by=caller.name, at=use.clock.now()
+            )
+        except DeskError as error:
+            field = "tier" if isinstance(error, BadInput) else "reason-tier"
+            errors = {field: complaint(request, error)}
+            return await _shown(request, use, caller, db, found, errors=errors, typed=form, opened="tier")
+    return back(f"/desk/accounts/{found.no}", "tier_changed")
+
+
+@pages.post("/desk/accounts/{no}/designation")
+async def designate(no: No, request: Request, use: Use, caller: Changer) -> Response:
+    """Name the account important, or take that back; both with a reason."""
+    form = await written(request)
+    ends = form.get("act") == "end"
+    async with use.store.transaction() as db:
+        found = await areas.account_for(db, no, role=caller.role, staff_id=caller.staff_id, lock=True)
+        verb = customers.end_designation if ends else customers.designate
+        try:
+            await verb(db, found, reason=form.get("reason", ""), by=caller.name, at=use.clock.now())
+        except ReasonMissing as error:
+            errors = {"reason-designation": complaint(request, error)}
+            return await _shown(request, use, caller, db, found, errors=errors, typed=form, opened="designation")
+    return back(f"/desk/accounts/{found.no}", "designation_ended" if ends else "designated")
