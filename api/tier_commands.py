@@ -57,7 +57,7 @@ def install(cli: typer.Typer, administer: Administer, out: Console) -> None:
 
     @tiers_cli.command("near")
     def near() -> None:
-        """Accounts that a tenth more purchase would bring into the next tier, by the latest classification."""
+        """Accounts that lack at most a tenth of what the next tier starts with, by the latest classification."""
         config, found = administer(lambda db, config: classification.near_next(db))
         if not found:
             say("_tiers_none_near", config)

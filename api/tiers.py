@@ -281,7 +281,7 @@ async def confirm(year: Year, request: Request, caller: Classifier, db: Tx, use:
 
 @router.get("/tiers/near")
 async def near(request: Request, caller: Reader, db: Tx, after: Cursor = None, limit: Limit = 50) -> LinePage:
-    """Accounts that a tenth more purchase would bring into the next tier, as far as the caller may know of them."""
+    """Accounts that lack at most a tenth of what the next tier starts with, as far as the caller may know of them."""
     visible = areas.visible(caller.role, caller.staff_id)
     found = await classification.near_next(db, after=after, limit=limit, visible=visible)
     return LinePage(**_lines(found, limit, _language(request, caller)))

@@ -389,9 +389,9 @@ def cursor(line: ClassificationLine) -> str:
 async def near_next(
     db: AsyncSession, *, after: str | None = None, limit: int = 1000, visible: ColumnElement[bool] | None = None
 ) -> list[tuple[ClassificationLine, Account]]:
-    """Accounts that a tenth more purchase brings into the next tier, by the latest classification, best first.
+    """Accounts that lack at most a tenth of the next tier's smallest purchase, by the latest classification.
 
-    Raises BadCursor.
+    Best first, behind the cursor. Raises BadCursor.
     """
     latest = (await runs(db))[:1]
     return await lines(db, latest[0], after=after, limit=limit, near=True, visible=visible) if latest else []
