@@ -83,10 +83,11 @@ async def _known(request: Request, use: Services, authorization: str | None) -> 
 
 
 async def _log_refusal(request: Request, use: Services, caller: Caller, permission: Permission) -> None:
-    subject = next(iter(request.path_params.values()), "")
+    number = request.path_params.get("no")
+    subject = f"account:{number}" if number else request.url.path
     async with use.store.transaction() as db:
         await access.refused(
-            db, by=caller.name, role=caller.role, action=permission, subject=str(subject), at=use.clock.now()
+            db, by=caller.name, role=caller.role, action=permission, subject=subject, at=use.clock.now()
         )
 
 
