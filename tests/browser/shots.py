@@ -153,8 +153,11 @@ STATES: Final[tuple[Callable[[Visitor], Awaitable[None]], ...]] = (
 
 
 @contextlib.contextmanager
-def host_page(base: str, language: str) -> Iterator[str]:
-    """A page of somebody else, on another origin, that embeds the chat with one script tag."""
+def host_page(base: str, language: str, name: str = "localhost") -> Iterator[str]:
+    """A page of somebody else, on another origin, that embeds the chat with one script tag.
+
+    As `localhost` it is of another site than the chat, as `127.0.0.1` of the same.
+    """
     text = {"zh_CN": "市一医院 后勤部", "en": "City Hospital, facilities"}[language]
     page = f"""<!doctype html><html lang="{language.replace("_", "-")}"><meta charset="utf-8">
 <meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark"><title>{text}</title>
@@ -174,9 +177,11 @@ def host_page(base: str, language: str) -> Iterator[str]:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield f"http://localhost:{server.server_address[1]}/"
-        server.shutdown()
-        thread.join()
+        try:
+            yield f"http://{name}:{server.server_address[1]}/"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 async def take(browser: Browser, base: str, folder: Path, wanted: list[str]) -> None:

@@ -1,0 +1,127 @@
+"""Pictures of every staff page, to be looked at: `python -m tests.browser.staff_shots FOLDER [STATE…]`."""
+
+import argparse
+import asyncio
+import itertools
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final
+
+from playwright.async_api import Browser
+
+import greenline
+from api.callers import COOKIE
+from desk import postgres
+from desk.permissions import Role
+from tests.browser.staff_site import Colleague, come, cookie, populate
+from tests.browser.visitor import chromium
+from tests.conftest import ROOT, Process
+
+State = Callable[[Colleague], Awaitable[object]]
+
+
+async def signin(one: Colleague) -> None:
+    await one.go("/signin?next=/desk/customers")
+
+
+async def signin_wrong(one: Colleague) -> None:
+    await one.go("/signin")
+    await one.page.locator("#name").fill("林晓")
+    await one.page.locator("#password").fill("wrong")
+    await one.page.keyboard.press("Enter")
+    await one.page.locator(".wrong").wait_for()
+
+
+async def home(one: Colleague) -> None:
+    await one.go("/desk")
+
+
+async def customers(one: Colleague) -> None:
+    await one.go("/desk/customers")
+
+
+async def customers_narrow(one: Colleague) -> None:
+    await one.go("/desk/customers?tier=A&flag=important")
+
+
+async def customers_none(one: Colleague) -> None:
+    await one.go("/desk/customers?q=zzzz")
+
+
+async def account(one: Colleague) -> None:
+    await one.go("/desk/customers?tier=A")
+    await one.page.locator("a[data-row]").first.click()
+    await one.page.locator("#people").wait_for()
+
+
+async def account_forms(one: Colleague) -> None:
+    await account(one)
+    for summary in await one.page.locator(".act summary").all():
+        await summary.click()
+
+
+async def account_revealed(one: Colleague) -> None:
+    await account(one)
+    await one.page.locator(".act summary").nth(1).click()
+    await one.page.locator("#reason").fill("来电核对")
+    await one.page.keyboard.press("Enter")
+    await one.page.locator(".banner").wait_for()
+
+
+async def missing(one: Colleague) -> None:
+    await one.go("/desk/accounts/9999999999")
+
+
+# state, and whose page it is; None = nobody has signed in
+STATES: Final[tuple[tuple[State, Role | None], ...]] = (
+    (signin, None), (signin_wrong, None), (home, Role.HALL), (customers, Role.HALL), (customers_narrow, Role.HALL),
+    (customers_none, Role.AGENT), (account, Role.HALL), (account_forms, Role.HALL), (account_revealed, Role.HALL),
+    (missing, Role.HALL),
+)  # fmt: skip
+
+
+async def take(browser: Browser, base: str, url: str, folder: Path, wanted: list[str], *, whole: bool) -> None:
+    """One picture a state, size, look and language."""
+    for state, role in STATES:
+        if wanted and state.__name__ not in wanted:
+            continue
+        for size, dark, language in itertools.product(("phone", "desk"), (False, True), ("zh_CN", "en")):
+            one = await come(browser, base, size=size, dark=dark, language=language)
+            if role:
+                await one.page.context.add_cookies([{"name": COOKIE, "value": await cookie(url, role), "url": base}])
+            await state(one)
+            await one.page.wait_for_load_state()
+            name = f"{state.__name__}-{size}-{'dark' if dark else 'light'}-{language}"
+            await one.page.screenshot(path=folder / f"{name}.png", animations="disabled", full_page=whole)
+            await one.page.context.close()
+
+
+def main() -> None:
+    """Start a server of its own with the sample city and take the pictures."""
+    words = argparse.ArgumentParser(description=__doc__)
+    words.add_argument("folder", type=Path)
+    words.add_argument("state", nargs="*", help="only these")
+    words.add_argument("--whole", action="store_true", help="the whole page instead of the first screen")
+    given = words.parse_args()
+    given.folder.mkdir(parents=True, exist_ok=True)
+
+    async def run(base: str, url: str) -> None:
+        async with chromium() as browser:
+            await take(browser, base, url, given.folder, given.state, whole=given.whole)
+
+    with tempfile.TemporaryDirectory(prefix="gl-") as data:
+        Path(data).chmod(0o755)
+        with postgres.embedded(Path(data)) as url:
+            greenline.prepare(url)
+            populate(url)
+            # sentence vectors take long to compute: those of the browser tests are used
+            process = Process(url, ROOT / ".pytest_cache" / "d" / "site", "run")
+            try:
+                asyncio.run(run(process.ready(seconds=180).base, url))
+            finally:
+                process.stop()
+
+
+if __name__ == "__main__":
+    main()
