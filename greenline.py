@@ -105,6 +105,7 @@ async def working(services: Services) -> AsyncIterator[None]:
     app = jobs.app(services.store.url)
 
     async def finish_album(conversation: int, album: str) -> None:
+        await services.mind.loaded.wait()
         await services.assistant.finish_album(conversation, album)
 
     async def fetch_files(line: int) -> None:

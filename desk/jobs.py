@@ -52,9 +52,9 @@ def register(
     *,
     cron: str | None = None,
 ) -> None:
-    """Make `work` the task `name`, retried up to five times with growing pauses; with `cron` it recurs once per tick
-    across all workers."""
-    retry = procrastinate.RetryStrategy(max_attempts=5, exponential_wait=3)
+    """Make `work` the task `name`, retried with growing pauses for about four hours; with `cron` it recurs once per
+    tick across all workers."""
+    retry = procrastinate.RetryStrategy(max_attempts=13, exponential_wait=2)
     task = jobs.task(name=name, retry=retry)(work)
     if cron:
         jobs.periodic(cron=cron)(task)
