@@ -5,14 +5,14 @@ import json
 import tempfile
 import uuid
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Boolean, Column, Text
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from desk import archive, events, jobs
@@ -21,11 +21,12 @@ from desk.archive_rows import Problem
 from desk.attachments import LARGEST, Storage
 from desk.clock import Clock
 from desk.columns import facts, moment, one_of, words
-from desk.errors import BodyTooLarge, DeskError, UnknownImport, UnreadableSheet
+from desk.errors import BodyTooLarge, DeskError, UnknownAttachment, UnknownImport, UnreadableSheet
 from desk.machine import Machine
 from desk.store import Store, notify
 
 TASK: Final = "import_archive"
+PATIENCE: Final = timedelta(days=1)  # how long the file of a dry run waits to be taken in
 
 
 class Stage(StrEnum):
@@ -96,7 +97,24 @@ async def begin(
     await db.flush()
     await events.record(db, "archive.import_begun", f"import:{run.id}", by=by, at=at, name=name, dry_run=dry_run)
     await jobs.defer(db, TASK, run=run.id)
+    if dry_run:
+        await jobs.defer(db, TASK, at=at + PATIENCE, run=run.id)  # takes the file away
     return run
+
+
+async def take_in(db: AsyncSession, storage: Storage, looked: ArchiveRun, *, by: str, at: datetime) -> ArchiveRun:
+    """Import for good the file that a dry run has looked at. Raises UnknownImport when it is there no longer."""
+    try:
+        content = await storage.get(looked.id)
+    except UnknownAttachment:
+        raise UnknownImport() from None
+    return await begin(db, storage, name=looked.name, content=content, dry_run=False, by=by, at=at)
+
+
+async def runs(db: AsyncSession, *, limit: int = 20) -> list[ArchiveRun]:
+    """Imports, the latest first."""
+    query = select(ArchiveRun).order_by(col(ArchiveRun.created_at).desc(), col(ArchiveRun.id)).limit(limit)
+    return list((await db.exec(query)).all())
 
 
 async def find(db: AsyncSession, number: str) -> ArchiveRun:
@@ -119,6 +137,7 @@ async def work(store: Store, storage: Storage, clock: Clock, number: str, *, zon
     """Do the import. Doing it again after a crash is safe: what was in stays, and the counts then say unchanged."""
     run = await _move(store, number, Step.START, at=clock.now())
     if run is None:
+        await storage.delete(number)
         return
     try:
         await _take_in(store, storage, clock, run, zone=zone)
@@ -131,7 +150,8 @@ async def work(store: Store, storage: Storage, clock: Clock, number: str, *, zon
     except Exception:
         await _move(store, number, Step.FAIL, at=clock.now())
         raise
-    await storage.delete(number)  # it is full of personal data
+    if not run.dry_run:
+        await storage.delete(number)  # it is full of personal data
 
 
 async def _take_in(store: Store, storage: Storage, clock: Clock, run: ArchiveRun, *, zone: ZoneInfo) -> None:
