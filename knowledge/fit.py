@@ -25,12 +25,23 @@ from knowledge.pinyin import syllable
 
 HERE: Final = Path(__file__).parent
 FOLDS: Final = 4
-WRONG_AT_MOST: Final = 0.02  # wrong direct answers, share of messages
-STRANGE_AT_LEAST: Final = 0.975  # out-of-scope questions that must end in abstention; the bank is harder than life
-BARE_AT_LEAST: Final = 0.85  # the same for a guide of which only the text is known
 CALM_ALARMS: Final = 0.015  # everyday messages that may be taken for danger; when in doubt alarm
-DIRECT: Final = 0.3  # how much better a direct answer is than a list that holds it, as a share of a handled message
 STRANGE_SHARE: Final = 0.18  # share of out-of-scope questions among messages, for weighing
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a pair of thresholds must keep, and how much better a direct answer is than a list that holds it."""
+
+    wrong: float  # wrong direct answers at most, share of messages
+    quiet: float  # out-of-scope questions that end in abstention at least
+    direct: float  # share of a handled message
+
+
+# the bank of strange questions is harder than life
+RICH: Final = Bounds(wrong=0.02, quiet=0.975, direct=0.1)
+# only the text is known, and a third of the examples ask for just what is missing
+BARE: Final = Bounds(wrong=0.03, quiet=0.8, direct=0.4)
 
 
 def fit_lexicon(least: int = 20) -> int:
@@ -177,8 +188,8 @@ def _features(
     """Evidence, whether the first match is right, whether the right one is among three."""
     rows, first, three = [], [], []
     for e in examples:
-        raw, chance = search.chances(e.table, weights, np.ones(len(e.table), bool))
-        order = np.argsort(-raw, kind="stable")[:3]
+        raw, chance = search.chances(e.table, weights)
+        order = search.highest(raw, 3)
         rows.append(search.evidence(e.table, raw, chance, order, e.strange, e.asked))
         first.append(int(order[0]) in e.right)
         three.append(bool(e.right & {int(i) for i in order}))
@@ -194,8 +205,8 @@ def _logistic(x: NDArray[np.float64], y: NDArray[np.bool_], weight: NDArray[np.f
     return np.append(coefficients, model.intercept_[0] - coefficients @ centre)
 
 
-def _judge(examples: list[Example], used: list[int], quiet: float) -> tuple[NDArray[np.float64], dict[str, Any]]:
-    """Weights, confidence models, thresholds and cross-validated figures; `quiet` = least abstention when silent."""
+def _judge(examples: list[Example], used: list[int], bounds: Bounds) -> tuple[NDArray[np.float64], dict[str, Any]]:
+    """Weights, confidence models, thresholds and cross-validated figures."""
     folds = np.array([e.fold for e in examples])
     strange = np.array([not e.right for e in examples])
     weight = np.where(strange, STRANGE_SHARE / strange.mean(), (1 - STRANGE_SHARE) / (~strange).mean())
@@ -210,7 +221,7 @@ def _judge(examples: list[Example], used: list[int], quiet: float) -> tuple[NDAr
         x, first[test], three[test] = _features([e for e in examples if e.fold == fold], weights)
         sure[test] = [search.probability(answer, row) for row in x]
         near[test] = [search.probability(offer, row) for row in x]
-    answer_at, offer_at, figures = _thresholds(sure, near, first, three, strange, weight, quiet)
+    answer_at, offer_at, figures = _thresholds(sure, near, first, three, strange, weight, bounds)
     weights = _fit_weights(examples, used)
     x, a, b = _features(examples, weights)
     return weights, {
@@ -228,8 +239,8 @@ def fit_search(lite: Encoder, full: Encoder | None) -> dict[str, Any]:
     used = [i for i, name in enumerate(CHANNELS) if full or not name.startswith("full")]
     rich = _rich_examples(entries, lite, full)
     scope = _fit_scope(rich, entries, lite, full)
-    rich_weights, rich_judgement = _judge(rich, used, STRANGE_AT_LEAST)
-    bare_weights, bare_judgement = _judge(_bare_examples(entries, lite, full), used, BARE_AT_LEAST)
+    rich_weights, rich_judgement = _judge(rich, used, RICH)
+    bare_weights, bare_judgement = _judge(_bare_examples(entries, lite, full), used, BARE)
     return {
         "rich_weights": rich_weights.round(4).tolist(),
         "bare_weights": bare_weights.round(4).tolist(),
@@ -246,7 +257,7 @@ def _thresholds(
     three: NDArray[np.bool_],
     strange: NDArray[np.bool_],
     weight: NDArray[np.float64],
-    quiet_at_least: float,
+    bounds: Bounds,
 ) -> tuple[float, float, dict[str, float]]:
     """The pair of thresholds that handles most messages rightly within the bounds on wrong and strange ones."""
     grid = [round(float(g), 2) for g in np.arange(0.02, 0.99, 0.01)]
@@ -258,11 +269,11 @@ def _thresholds(
             answered = sure >= answer_at
             wrong = weight[answered & ~first].sum() / total
             quiet = 1 - (answered | spoke)[strange].mean()
-            if wrong > WRONG_AT_MOST or quiet < quiet_at_least:
+            if wrong > bounds.wrong or quiet < bounds.quiet:
                 continue
             handled = weight[(answered & first) | (~answered & spoke & three) | (~answered & ~spoke & strange)].sum()
             # a direct answer is better service than a list, where it stays within the bounds
-            value = (handled + DIRECT * weight[answered & first].sum()) / total
+            value = (handled + bounds.direct * weight[answered & first].sum()) / total
             best = max(best, (value, -answer_at, -offer_at))
     answer_at, offer_at = abs(best[1]), abs(best[2])
     answered, spoke = sure >= answer_at, near >= offer_at

@@ -14,16 +14,49 @@ from numpy.typing import NDArray
 from rapidfuzz import fuzz, process
 
 from knowledge import text as words
-from knowledge.encoders import Encoder, Vectors
+from knowledge.encoders import Encoder, Vectors, unit
 from knowledge.entries import Entry, texts_to_ask
 from knowledge.pinyin import Decoder, syllables
 
 Scores = NDArray[np.float32]
 RICH: Final = 3  # aliases from which an entry counts as well described
-PASSAGES: Final = 4  # pieces of an answer that are encoded
-PASSAGE: Final = 60  # characters of a piece
+PASSAGES: Final = 16  # pieces of an answer that are encoded
+PASSAGE: Final = 60  # characters of a piece, from which a new sentence begins the next
+DOCUMENT: Final = 12  # pieces from which the middle of a document is known
 SHORTLIST: Final = 1000  # entries that the full encoder judges
 RESCORED: Final = 50  # entries that rapidfuzz judges
+# their middle is what questions have in common
+ORDINARY: Final = (
+    *(
+        "周末营业吗",
+        "怎么投诉你们",
+        "要带什么证件",
+        "多少钱一个月",
+        "在哪里办理",
+        "几天能办好",
+        "坏了找谁修",
+        "可以退款吗",
+    ),
+    *(
+        "为什么收这么多",
+        "忘记密码怎么办",
+        "老人有优惠吗",
+        "搬家了怎么改地址",
+        "能不能上门",
+        "晚上有人值班吗",
+        "要提前预约吗",
+    ),
+    *(
+        "发票怎么开",
+        "名字写错了能改吗",
+        "没收到通知怎么办",
+        "可以让别人代办吗",
+        "这种情况归谁管",
+        "不交会怎样",
+        "最晚什么时候",
+    ),
+    *("how long does it take", "how much do I have to pay", "who do I call if it breaks", "can I cancel"),
+)
 CHANNELS: Final = (
     "characters",
     "coverage",
@@ -123,8 +156,8 @@ class Asked:
 
     clean: str
     variants: tuple[str, ...]  # bare texts: as typed, and as decoded from its sound when that differs
-    lite: Vectors  # (1, d)
-    full: Vectors | None
+    lite: Vectors  # (n, d): the variants and clauses
+    full: Vectors | None  # (1, d)
 
 
 class Index:
@@ -165,9 +198,13 @@ class Index:
         self._sounds = Postings([_sounds(t) for t in texts])
         self._bodies = Postings([words.grams(b) for b in bodies])
         self._lite_texts = lite.encode(texts) if texts else np.zeros((0, 1), np.float32)
-        self._lite_answers = lite.encode(answers) if answers else np.zeros((0, 1), np.float32)
+        documents = [entry.document for entry, part in zip(self.entries, passages, strict=True) for _ in part]
+        ordinary = [words.bare(words.clean(question)) for question in ORDINARY]
+        self._lite_middle = lite.encode(ordinary).mean(axis=0)
+        self._lite_answers = _centred(lite.encode(answers), documents) if answers else np.zeros((0, 1), np.float32)
         self._full_texts = full.encode(texts) if full and texts else None
-        self._full_answers = full.encode(answers) if full and answers else None
+        self._full_middle = full.encode(ordinary).mean(axis=0) if full else np.zeros(1, np.float32)
+        self._full_answers = _centred(full.encode(answers), documents) if full and answers else None
 
     def ask(self, question: str) -> Asked:
         """Prepare a question: normalise, decode, encode."""
@@ -198,7 +235,8 @@ class Index:
         table[:, 2] = self._texts.best(seen(self._sounds.cosine(_sounds(asked.variants[-1]))))
         lite = seen((self._lite_texts @ asked.lite.T).max(axis=1))
         table[:, 3], table[:, 4] = self._texts.best(lite), self._texts.near(lite)
-        table[:, 5] = self._passages.best((self._lite_answers @ asked.lite.T).max(axis=1))
+        aside = unit(asked.lite - self._lite_middle)
+        table[:, 5] = self._passages.best((self._lite_answers @ aside.T).max(axis=1)).clip(0)
         if asked.full is not None and self._full_texts is not None and self._full_answers is not None:
             chosen = _highest(table[:, [0, 1, 2, 3, 5]].sum(axis=1), SHORTLIST)
             rows, texts = self._texts.part(chosen)
@@ -206,7 +244,8 @@ class Index:
             full = full if hide is None else np.where(hide[rows], np.float32(0), full)
             table[chosen, 6], table[chosen, 7] = texts.best(full), texts.near(full)
             rows, passages = self._passages.part(chosen)
-            table[chosen, 8] = passages.best(spread((self._full_answers[rows] @ asked.full.T).max(axis=1)))
+            aside = unit(asked.full - self._full_middle)
+            table[chosen, 8] = passages.best((self._full_answers[rows] @ aside.T).max(axis=1)).clip(0)
         for number in _highest(table[:, [0, 2, 3, 6]].sum(axis=1), RESCORED):
             near = [self.texts[row] for row in self._texts.rows(number) if hide is None or not hide[row]]
             for variant in asked.variants:
@@ -224,18 +263,27 @@ def _highest(values: Scores, count: int) -> NDArray[np.int64]:
 
 
 def _passages(entry: Entry) -> list[str]:
-    """The answer in at most four pieces of whole sentences, each under its title."""
+    """The answer in pieces of whole sentences, each under its title; a very long sentence is cut with an overlap."""
     title = words.bare(words.clean(entry.title))
     pieces: list[str] = []
     for sentence in re.split(r"(?<=[。;;!?\n])", words.clean(entry.answer.replace("\n", "。"))):
         part = words.bare(sentence)
-        if not part:
-            continue
-        if pieces and (len(pieces) == PASSAGES or len(pieces[-1]) + len(part) <= PASSAGE):
-            pieces[-1] = (pieces[-1] + part)[: 2 * PASSAGE]
+        if pieces and part and len(pieces[-1]) + len(part) <= PASSAGE:
+            pieces[-1] += part
         else:
-            pieces.append(part[: 2 * PASSAGE])
-    return [f"{title} {piece}" for piece in pieces] or [title]
+            pieces += [part[at : at + 2 * PASSAGE] for at in range(0, len(part), 2 * PASSAGE - 20)]
+    return [f"{title} {piece}" for piece in pieces[:PASSAGES]] or [title]
+
+
+def _centred(vectors: Vectors, documents: Sequence[str]) -> Vectors:
+    """Unit vectors without what a whole document has in common: everything in a water guide is about water."""
+    out = vectors - vectors.mean(axis=0)
+    names = np.array(documents)
+    for name in dict.fromkeys(documents):
+        rows = names == name
+        if rows.sum() >= DOCUMENT:
+            out[rows] = vectors[rows] - vectors[rows].mean(axis=0)
+    return unit(out)
 
 
 def spread(cosine: Scores) -> Scores:
