@@ -1,0 +1,60 @@
+"""Fifteen kills at random moments under steady talk: nothing is lost, and what came twice was counted."""
+
+import asyncio
+import random
+import re
+from collections import Counter
+
+from desk.conversations import Direction
+from desk.deliveries import Fate
+from tests.chaos.conftest import RESTART, Town
+
+KILLS = 15
+PEOPLE = 8
+
+
+async def test_fifteen_kills_at_random_moments(town: Town) -> None:
+    chance = random.Random(20260302)
+    said: dict[int, list[str]] = {number: [] for number in range(1, PEOPLE + 1)}
+    stop = asyncio.Event()
+
+    async def talk() -> None:
+        while not stop.is_set():
+            number = chance.randint(1, PEOPLE)
+            said[number].append(f"/q{sum(map(len, said.values()))}x")
+            await town.person(number).say(said[number][-1])
+            await asyncio.sleep(chance.uniform(0, 0.5))
+
+    def arrived() -> Counter[str]:
+        inboxes = [shown.text for number in said for shown in town.person(number).inbox]
+        return Counter(found for shown in inboxes for found in re.findall(r"/q\d+x", shown))
+
+    talking = asyncio.create_task(talk())
+    for _ in range(KILLS):
+        program = await town.run(part="bot")
+        before = arrived().total()
+        town.api.faults.clear()
+        town.api.fail("sendMessage", "delay", times=chance.randint(0, 9), seconds=chance.uniform(0, 0.4))
+        await town.until(lambda before=before: arrived().total() > before, RESTART)  # type: ignore[misc]
+        await asyncio.sleep(chance.uniform(0, 0.6))
+        await town.kill(program)
+    stop.set()
+    await talking
+    town.api.faults.clear()
+    await town.run(part="bot")
+
+    async def quiet() -> bool:
+        fates = {delivery.fate for delivery in await town.deliveries()}
+        told = len(await town.lines(Direction.IN)) == sum(map(len, said.values()))
+        return told and not fates & {Fate.QUEUED, Fate.SENDING}
+
+    await town.until(quiet, 2 * RESTART)
+    copies = arrived()
+    replies = {line.id: line for line in await town.lines(Direction.OUT)}
+    assert len(replies) == sum(map(len, said.values()))
+    for number, texts in said.items():
+        assert await town.said(town.person(number)) == texts, "each message once, in order"
+    for delivery in await town.deliveries():
+        [text] = re.findall(r"/q\d+x", replies[delivery.line_id].text)
+        assert 1 <= copies[text] <= 1 + min(1, delivery.doubts), (text, delivery)
+        assert delivery.doubts == 0 or delivery.fate in (Fate.SENT, Fate.UNKNOWN)
