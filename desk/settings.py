@@ -1,5 +1,6 @@
 """Settings from the environment or `.env`, prefix GREENLINE_."""
 
+import json
 import os
 import re
 import secrets
@@ -41,6 +42,14 @@ class Settings(BaseSettings):
     oidc_role_claim: Annotated[
         str | None, Field(description="claim that says the role of a member of staff; empty = the staff list does")
     ] = None
+    sms_url: Annotated[str | None, Field(description="SMS gateway that takes a POST; empty = to the log")] = None
+    sms_body: Annotated[str, Field(description="body of the POST, with {phone} and {text}")] = (
+        '{"phone": "{phone}", "text": "{text}"}'
+    )
+    sms_headers: Annotated[SecretStr | None, Field(description="headers of the POST, as a JSON object")] = None
+    sms_success: Annotated[
+        str, Field(description="words in the gateway's answer when it took the message; empty = any 2xx")
+    ] = ""
     encoder: Annotated[
         str, Field(description="auto, full, lite, or the URL of an OpenAI-compatible /embeddings endpoint")
     ] = "auto"
@@ -70,7 +79,25 @@ class Settings(BaseSettings):
             raise ValueError("looks like 123456:ABC-DEF")
         return value
 
-    @field_validator("public_url", "telegram_api_url", "oidc_issuer")
+    @field_validator("sms_body")
+    @classmethod
+    def _has_places(cls, value: str) -> str:
+        if "{phone}" not in value or "{text}" not in value:
+            raise ValueError("must contain {phone} and {text}")
+        return value
+
+    @field_validator("sms_headers")
+    @classmethod
+    def _named_headers(cls, value: SecretStr | None) -> SecretStr | None:
+        try:
+            found = json.loads(value.get_secret_value()) if value else {}
+        except ValueError:
+            found = None
+        if not isinstance(found, dict) or not all(isinstance(each, str) for each in found.values()):
+            raise ValueError('looks like {"Authorization": "Bearer …"}')
+        return value
+
+    @field_validator("public_url", "telegram_api_url", "oidc_issuer", "sms_url")
     @classmethod
     def _web_address(cls, value: str | None) -> str | None:
         if value and not re.match(r"https?://[^\s/]+", value):
@@ -123,7 +150,7 @@ def load(**overrides: Any) -> Settings:
         first = error.errors()[0]
         name = str(first["loc"][0]).upper() if first["loc"] else "?"
         # a secret is never echoed back
-        secret = any(word in name for word in ("TOKEN", "SECRET", "KEY", "DATABASE"))
+        secret = any(word in name for word in ("TOKEN", "SECRET", "KEY", "DATABASE", "HEADERS"))
         shown = "…" if secret else str(first.get("input"))
         message = first["msg"].removeprefix("Value error, ")
         raise SetupError("bad_setting", name=f"GREENLINE_{name}", value=shown, problem=message) from None
