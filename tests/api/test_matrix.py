@@ -199,3 +199,17 @@ def test_the_expectation_itself_tells_roles_apart() -> None:
         None: "401", Role.AGENT: "403", Role.ADMIN: "passes",
     }  # fmt: skip
     assert replace(way, gates=(Gate(None, in_person=True),)).expected(Role.ADMIN, program=True) == "403"
+
+
+async def test_nobody_weakens_what_guards_staff_tokens_and_personal_data(app: FastAPI) -> None:
+    guarded = {way.name: {gate.permission for gate in way.gates} for way in ways(app)}
+    for name, permissions in guarded.items():
+        path = name.partition(" /api/v1/")[2]
+        if path.startswith("staff") and not path.startswith("staff/me/"):
+            assert permissions == {Permission.STAFF_MANAGE}, name
+        if path.startswith("tokens"):
+            assert permissions == {Permission.TOKENS_MANAGE}, name
+        if path.startswith("events"):
+            assert permissions == {Permission.EVENTS_READ}, name
+    assert guarded["GET /api/v1/access"] == {Permission.ACCESS_READ}
+    assert guarded["POST /api/v1/accounts/{no}/reveal"] == {Permission.CUSTOMERS_REVEAL}
