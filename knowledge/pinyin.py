@@ -18,6 +18,7 @@ from pypinyin import Style, lazy_pinyin
 
 LONGEST_WORD: Final = 4  # syllables
 CHANGE: Final = 6.5  # cost in nats of replacing a typed character by a homophone
+PAIRED: Final = 5  # so often a guide puts two characters together that no word explains: 增容 is in no lexicon
 UNKNOWN: Final = 12.0  # cost of a character that no word explains
 GUIDE_WEIGHT: Final = 400.0  # one use in the guide counts as much as so many in the general lexicon's million
 _HAN: Final = re.compile(r"[\u3400-\u9fff]")
@@ -86,20 +87,21 @@ class Decoder:
 
     @staticmethod
     def _vocabulary(texts: Iterable[str]) -> Counter[str]:
-        """Words of the guide: lexicon words found in it by longest match."""
+        """Words of the guide: lexicon words found in it by longest match, and pairs of characters it keeps together."""
         known = _known_words()
         counts: Counter[str] = Counter()
+        pairs: Counter[str] = Counter()
         for text in texts:
             for run in re.findall(r"[\u3400-\u9fff]+", text):
-                at = 0
+                at, before = 0, ""
                 while at < len(run):
-                    for length in range(min(LONGEST_WORD, len(run) - at), 0, -1):
-                        word = run[at : at + length]
-                        if length == 1 or word in known:
-                            counts[word] += 1
-                            at += length
-                            break
-        return counts
+                    lengths = range(LONGEST_WORD, 0, -1)
+                    word = next(run[at : at + n] for n in lengths if n == 1 or run[at : at + n] in known)
+                    counts[word] += 1
+                    if len(word) == len(before) == 1:
+                        pairs[before + word] += 1
+                    at, before = at + len(word), word
+        return counts + Counter({pair: count for pair, count in pairs.items() if count >= PAIRED})
 
     def _candidates(self, sound: str) -> list[tuple[str, float]]:
         found = self._ours.get(sound)

@@ -213,7 +213,8 @@ class Guide:
     def find(self, question: str) -> Finding:
         """Search. About 15 ms with the full encoder, 3 ms with lite alone; run it off the event loop.
 
-        Own and imported entries are ranked and judged apart, as their scores cannot be compared; the surer side speaks.
+        Own and imported entries are ranked and judged apart, as their scores cannot be compared. The surer side
+        speaks; where both would answer, the customer chooses.
         """
         asked = self.index.ask(question)
         if not self.index.entries or not asked.variants[-1]:
@@ -221,7 +222,11 @@ class Guide:
         table = self.index.score(asked)
         sides = [self._side(asked, table, rich) for rich in (True, False) if (self.index.rich == rich).any()]
         loudness = [Decision.ABSTAIN, Decision.CHOICES, Decision.ANSWER]
-        return max(sides, key=lambda side: (loudness.index(side.decision), side.confidence))
+        first, *others = sorted(sides, key=lambda side: (-loudness.index(side.decision), -side.confidence))
+        if others and others[0].decision is Decision.ANSWER:
+            mixed = (first.matches[0], others[0].matches[0], *first.matches[1:2])
+            return Finding(Decision.CHOICES, first.confidence, mixed)
+        return first
 
     def _side(self, asked: Asked, table: Scores, rich: bool) -> Finding:
         """What the well described entries, or the others, have to say."""
