@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from knowledge import encoders, intents, search
+from knowledge import encoders, importer, intents, search
 from knowledge import text as words
 from knowledge.encoders import Encoder, Remembering
 from knowledge.entries import English, Entry, as_entries, seeds
@@ -104,10 +104,12 @@ def _rich_examples(entries: list[Entry], lite: Encoder, full: Encoder | None) ->
 
 
 def _bare_examples(entries: list[Entry], lite: Encoder, full: Encoder | None) -> list[Example]:
-    """Every training question against entries of which only title and text are known, once with the right entry and
-    once without it: then the guide is silent, as an imported one is about what it does not cover."""
+    """Every training question against entries as an import makes them, once with the right entry and once without it:
+    then the guide is silent, as an imported one is about what it does not cover."""
     rows = _questions()
-    stripped = [e.model_copy(update={"aliases": [], "question": "", "en": English()}) for e in entries]
+    bare: dict[str, Any] = {"aliases": [], "question": "", "en": English()}
+    # titles as an import finds them: the beginning of the text instead of a clerk's summary
+    stripped = [e.model_copy(update=bare | {"title": importer.phrase(e.answer.strip())}) for e in entries]
     index = Index(stripped, lite, full)
     number = {entry.key: i for i, entry in enumerate(entries)}
     examples: list[Example] = []

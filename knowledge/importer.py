@@ -164,11 +164,11 @@ def _checked(units: list[_Unit]) -> list[_Unit]:
 
 def _drafts(unit: _Unit, document: str, english: bool) -> Iterator[Drafted]:
     """The draft of an article, or of each sub-item of a very long one."""
-    heading = unit.heading or _phrase(unit.question or " ".join(unit.body[:1]), english)
+    heading = unit.heading or phrase(unit.question or " ".join(unit.body[:1]), english)
     for label, suffix, body in _cut(unit.body):
         answer = "\n".join(body).strip() or heading or unit.label
         item = next((line for line in body if mark(line)), "")
-        title = _phrase(item, english) if suffix else heading.rstrip("：:。？?") or answer[:TITLE]
+        title = phrase(item, english) if suffix else heading.rstrip("：:。？?") or answer[:TITLE]
         text = English(
             title=title, question=unit.question, answer=answer, document=document, article=unit.label + label
         )
@@ -197,7 +197,7 @@ def _cut(body: list[str]) -> Iterator[tuple[str, str, list[str]]]:
         yield label, f"-{number}", body[0 if nth == 0 and lead <= 4 * SHORT else a : b]
 
 
-def _phrase(text: str, english: bool) -> str:
+def phrase(text: str, english: bool = False) -> str:
     """The beginning of a sentence as a title: nothing is added, only cut."""
     text = text.split("\n", maxsplit=1)[0].removeprefix("- ")
     own = mark(text)
