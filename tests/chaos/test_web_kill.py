@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ async def test_while_a_web_message_is_being_handled_or_just_after(town: Town) ->
 
 
 @pytest.fixture
-async def folder() -> AsyncIterator[Path]:
+def folder() -> Iterator[Path]:
     """A data folder in which an embedded PostgreSQL can live."""
     with tempfile.TemporaryDirectory(prefix="gl-", ignore_cleanup_errors=True) as name:
         Path(name).chmod(0o755)
