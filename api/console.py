@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import RedirectResponse, Response
 from sqlmodel import col, select
 
-from api import console_customers
+from api import console_customers, console_imports, console_own, console_staff, console_tiers
 from api.callers import STORABLE, forget, here, remember
 from api.frame import back, complaint, render, speak, written
 from api.services import Tx, Use
@@ -21,7 +21,8 @@ from desk.permissions import Permission, Role
 from desk.settings import secret_key
 
 pages = APIRouter(include_in_schema=False)
-pages.include_router(console_customers.pages)
+for part in (console_customers, console_imports, console_tiers, console_staff, console_own):
+    pages.include_router(part.pages)
 PATIENCE: Final = timedelta(minutes=10)  # how long a right password waits for its code
 RECENT: Final = timedelta(days=30)
 SHORT: Final = 8  # lines of a list on the home page
@@ -81,20 +82,6 @@ async def sign_out(request: Request, use: Use, caller: Person) -> Response:
     left = back("/signin")
     forget(left, request, use)
     return left
-
-
-@pages.post("/desk/language")
-async def language(request: Request, use: Use, caller: Person) -> Response:
-    """Read the staff area in another language, in this and every other browser."""
-    form = await written(request)
-    wanted = "en" if form.get("language") == "en" else "zh_CN"
-    async with use.store.transaction() as db:
-        member = await staff.member(db, caller.staff_id or 0)
-        member.language = wanted
-        db.add(member)
-    answer = RedirectResponse(here(form.get("next")), status_code=303)
-    speak(answer, request, use, wanted)
-    return answer
 
 
 # -- home -------------------------------------------------------------------------------------------------------------

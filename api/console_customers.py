@@ -17,6 +17,7 @@ from api.pages import language_of
 from api.services import Services, Tx, Use
 from desk import access, archive_export, areas, classification, customers, masks
 from desk.areas import Area
+from desk.classification import Classification
 from desk.conversations import Contact, Conversation, RecordLine
 from desk.customers import Account, AccountContact, AccountYear, Customer
 from desk.errors import BadInput, DeskError, ReasonMissing, UnknownAccount
@@ -120,6 +121,7 @@ async def _shown(
 ) -> Response:  # fmt: skip
     language = language_of(request)
     line = await classification.line_of(db, found)
+    run = await db.get(Classification, line.classification_id) if line else None
     years = select(AccountYear).where(col(AccountYear.account_id) == found.id).order_by(col(AccountYear.year).desc())
     area = await db.get(Area, found.area_id) if found.area_id is not None else None
     query = select(Contact, AccountContact).join(AccountContact, col(AccountContact.contact_id) == col(Contact.id))
@@ -142,7 +144,7 @@ async def _shown(
         request, use, caller, "account", account=found, customer=await db.get(Customer, found.customer_id),
         status=422 if errors else 200,
         name=found.name if revealed else masks.holder(found.name), revealed=revealed, people=people, area=area,
-        manager=await areas.manager_of(db, found), proxy=await areas.proxy_of(db, found), line=line,
+        manager=await areas.manager_of(db, found), proxy=await areas.proxy_of(db, found), line=line, run=run,
         explained=templates.render_text("tier_explained", language, **classification.explain(line)) if line else "",
         years=list((await db.exec(years)).all())[:6][::-1], history=history, record=list((await db.exec(said)).all()),
         designation=await customers.designation(db, found), tiers=TIERS, errors=errors or {}, typed=typed or {},

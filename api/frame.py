@@ -16,6 +16,7 @@ from desk import masks
 from desk.errors import DeskError
 
 LONGEST: Final = 2_000  # characters of a field
+SECRETS: Final = ("password", "current")  # fields in which a blank is a character like any other
 
 
 def render(
@@ -68,9 +69,10 @@ def linker(request: Request) -> Callable[..., str]:
 
 
 async def written(request: Request) -> dict[str, str]:
-    """The fields of a submitted form as typed, without edges and without what PostgreSQL cannot keep."""
+    """The fields of a submitted form without edges, passwords as typed; nothing that PostgreSQL cannot keep."""
     form = await request.form()
-    return {name: value.replace("\x00", "").strip()[:LONGEST] for name, value in form.items() if isinstance(value, str)}
+    said = {name: value.replace("\x00", "")[:LONGEST] for name, value in form.items() if isinstance(value, str)}
+    return {name: value if name in SECRETS else value.strip() for name, value in said.items()}
 
 
 def complaint(request: Request, error: DeskError) -> str:

@@ -97,7 +97,8 @@ def problem(request: Request, error: DeskError) -> Response:
     if wants_page and isinstance(error, errors.NotSignedIn) and request.method in SAFE:
         return to_sign_in(request)
     if wants_page:
-        page = templates.page("error", language, status=code, title=title, detail=detail, static=static)
+        home = "/desk" if request.url.path.startswith(("/desk", "/signin")) else "/chat"
+        page = templates.page("error", language, status=code, title=title, detail=detail, home=home, static=static)
         return HTMLResponse(page, status_code=code, headers=headers)
     content: dict[str, Any] = {
         "type": f"urn:greenline:{error.code}",

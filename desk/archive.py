@@ -40,6 +40,7 @@ class ImportReport(Fates):
     done: int = 0
     bad: int = 0
     encoding: str | None = None
+    known: tuple[tuple[str, str], ...] = ()  # titles of the file with the fields they mean
     unknown: tuple[str, ...] = ()
     problems: list[Problem] = field(default_factory=list)
 
@@ -61,6 +62,7 @@ async def import_file(
     with sheets.reading(path, name=report.name) as sheet:
         reader = await asyncio.to_thread(Reader, sheet, name=report.name)
         report.total, report.encoding, report.unknown = reader.total, sheet.encoding, reader.columns.unknown
+        report.known = tuple((column.title, column.field) for column in reader.columns.known.values())
         report.notes = reader.notes
         if progress:
             await progress(report)

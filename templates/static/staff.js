@@ -26,3 +26,21 @@ document.addEventListener("keydown", (event) => {
     next?.closest("tr").scrollIntoView({ block: "nearest" });
   }
 });
+
+// what is shown once can be copied
+document.addEventListener("click", async ({ target }) => {
+  const button = target.closest("[data-copy]");
+  if (!button) return;
+  const text = document.getElementById(button.dataset.copy);
+  try {
+    await navigator.clipboard.writeText(text.textContent);
+  } catch {
+    getSelection().selectAllChildren(text);
+    return;
+  }
+  const [before, after] = button.querySelectorAll("span");
+  before.hidden = true;
+  after.hidden = false;
+});
+
+document.documentElement.classList.add("live");

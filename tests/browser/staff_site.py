@@ -6,10 +6,10 @@ from typing import Any, Final
 
 from playwright.async_api import Browser, Locator
 
-from desk import classification, customers, demo, staff
+from desk import access, classification, customers, demo, staff
 from desk.clock import SystemClock
 from desk.passwords import Passwords
-from desk.permissions import Role
+from desk.permissions import Permission, Role
 from desk.store import Store
 from desk.tiers import Tier
 from tests.browser.visitor import Visitor, enter
@@ -35,8 +35,20 @@ def populate(url: str) -> None:
             for member in await staff.members(db):
                 if member.role in (Role.MANAGER, Role.PROXY) and not member.password:
                     member.password = hashed
-            await classification.settle(db, 2026, by=PEOPLE[Role.HALL], at=at - timedelta(days=300))
+            await classification.settle(db, 2025, by=PEOPLE[Role.HALL], at=at - timedelta(days=660))
+            await classification.propose(db, 2026, by="system", at=at - timedelta(days=300))
         async with store.transaction() as db:
+            for reason in ("来电核对联系人", "停电前确认地址"):
+                line = {"role": Role.AGENT, "action": Permission.CUSTOMERS_REVEAL, "subject": "account:3309900000023"}
+                await access.log(db, by=PEOPLE[Role.AGENT], reason=reason, at=at - timedelta(hours=3), **line)
+            await access.refused(
+                db,
+                by="token:billing",
+                role=Role.AUDITOR,
+                action=Permission.CUSTOMERS_REVEAL,
+                subject="account:3309900000031",
+                at=at - timedelta(hours=1),
+            )
             found = (await customers.find(db, tier=Tier.B))[0]
             await customers.set_tier(db, found, Tier.A, reason="二期投产，购电量翻倍", by=PEOPLE[Role.HALL], at=at)
         await store.close()

@@ -5,6 +5,8 @@ from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any, Final
 
+from desk.archive_columns import words
+
 Facts = dict[str, Any]
 
 AT: Final = datetime(2027, 1, 4, 1, 5, tzinfo=UTC)
@@ -33,7 +35,12 @@ def without(**facts: Any) -> Facts:
 
 
 AREA: Final = SimpleNamespace(id=7, name="North", office="North office", manager_id=2)
-STAFF: Final = SimpleNamespace(id=2, name="Wang Wei", role="manager", language="zh_CN", disabled_at=None, created_at=AT)
+STAFF: Final = SimpleNamespace(
+    id=2, name="Wang Wei", role="manager", language="zh_CN", disabled_at=None, created_at=AT, phone="", password="x",
+    totp_step=None, session_id=1,
+)  # fmt: skip
+GONE: Final = SimpleNamespace(**{**vars(STAFF), "disabled_at": AT, "password": None, "phone": "021-5550"})
+CODED: Final = SimpleNamespace(**{**vars(STAFF), "totp_step": 5})
 ACCOUNT: Final = SimpleNamespace(
     id=3, no="3201000021", old_no="021", customer_id=4, name="City Hospital", address="1 Main St", voltage="10 kV",
     contract_kva=Decimal("1250.50"), running_kva=Decimal(800), sources=2, feeder="F12", transformer_area="T7",
@@ -60,6 +67,7 @@ RUN: Final = SimpleNamespace(
     year=2027, stage="proposed", accounts=1037, counts=COUNTS, due_on=date(2027, 1, 31), proposed_at=AT,
     confirmed_at=None, confirmed_by=None,
 )  # fmt: skip
+CONFIRMED: Final = SimpleNamespace(**{**vars(RUN), "stage": "confirmed", "confirmed_at": AT, "confirmed_by": "system"})
 REFUSED: Final = SimpleNamespace(
     id=9, by="Li Na", role="proxy", action="customers.reveal", subject="account:3201000021", reason="refused", at=AT
 )
@@ -76,13 +84,43 @@ LIST: Final[Facts] = {
 ONE: Final[Facts] = {
     "account": ACCOUNT, "customer": CUSTOMER, "name": "City Hospital", "revealed": False, "area": AREA,
     "people": [{"name": "Wu", "phone": "138****1234", "role": "Head", "how": "archive", "consent_at": AT}],
-    "manager": STAFF, "proxy": STAFF, "line": LINE, "explained": "One.\nTwo.",
+    "manager": STAFF, "proxy": STAFF, "line": LINE, "run": RUN, "explained": "One.\nTwo.",
     "years": [SimpleNamespace(year=y, amount=Decimal(a), kwh=Decimal(9), months=12) for y, a in ((2025, 5), (2026, 7))],
     "history": [{"change": CHANGE, "year": None}, {"change": CHANGE, "year": 2026}],
     "record": [SimpleNamespace(at=AT, by="contact", text="Hello"), SimpleNamespace(at=AT, by="bot", text="")],
     "designation": SimpleNamespace(by="Li Na", at=AT, reason="press"), "tiers": ("A", "B", "C", "D"), "typed": {},
     "opened": "",
 }  # fmt: skip
+ROLES: Final = (
+    "agent", "hall", "area_office", "manager", "proxy", "publisher", "supervisor", "admin", "auditor", "other",
+)  # fmt: skip
+SESSIONS: Final = [
+    SimpleNamespace(id=n, device="Firefox", address="192.0.2.1", created_at=AT, seen_at=AT) for n in (1, 2)
+]
+IMPORT: Final = SimpleNamespace(
+    id="0a", name="city.csv", dry_run=True, stage="done", by="Li Na", created_at=AT, finished_at=AT, total=40, done=40,
+    new=30, changed=5, unchanged=3, bad=2, unknown=["Shoe size"], notes={"masked": 3}, refusal=None,
+    problems=[SimpleNamespace(line=7, column="Phone", code="phone", reason="not a phone number", value="12")],
+)  # fmt: skip
+KNOWN: Final = [(field, field) for field in words()["headers"]]
+
+
+def imported(**changes: Any) -> Any:
+    """An import that differs."""
+    return SimpleNamespace(**{**vars(IMPORT), **changes})
+
+
+def ran(stage: str, dry_run: bool) -> Any:
+    """A line of the history of imports."""
+    report = {"new": 3, "bad": 1} if stage == "done" else {}
+    return imported(stage=stage, dry_run=dry_run, report=report)
+
+
+YEAR: Final[Facts] = {
+    "run": RUN, "years": [2027, 2026], "lines": [], "tier": "", "show": "", "tiers": ("A", "B"), "after": "",
+    "next": "", "bought": {"A": 38.0, "B": 30.0, "C": 20.0, "D": Decimal(12)}, "typed": "", "ties": [], "late": -9,
+}  # fmt: skip
+
 PAGES: Final[dict[str, list[Facts]]] = {
     "staff/signin": [
         frame(me=None, may=None, name="", next="/desk", kept="", service=True),
@@ -108,7 +146,7 @@ PAGES: Final[dict[str, list[Facts]]] = {
     "staff/account": [
         without(
             **{**ONE, "account": PLAIN, "customer": None, "area": None, "people": [], "manager": None, "proxy": None,
-               "line": None, "explained": "", "years": [], "history": [], "record": [], "designation": None}
+               "line": None, "run": None, "explained": "", "years": [], "history": [], "record": [], "designation": None}
         ),
         frame(**ONE, said="tier_changed"),
         frame(**{**ONE, "designation": None, "years": ONE["years"][::-1]}, said="designated"),
@@ -116,6 +154,72 @@ PAGES: Final[dict[str, list[Facts]]] = {
             **{**ONE, "opened": "tier", "typed": {"tier": "B", "reason": ""}, "years": ONE["years"][:1]},
             errors={"reason-tier": "Wrong."}, said="designation_ended",
         ),
+        frame(**{**ONE, "run": CONFIRMED}),
+        frame(**{**ONE, "run": CONFIRMED, "account": PLAIN, "line": SimpleNamespace(tier="D")}),
         frame(**{**ONE, "revealed": True, "years": [ONE["years"][0]] * 2}),
+    ],
+    "staff/imports": [
+        frame(runs=[], largest=20 * 1024 * 1024),
+        frame(
+            runs=[ran(stage, dry) for stage in ("waiting", "running", "done", "refused", "failed") for dry in (0, 1)],
+            largest=20 * 1024 * 1024, errors={"file": "Wrong."},
+        ),
+    ],
+    "staff/import": [
+        frame(run=IMPORT, known=KNOWN, under_way=False),
+        frame(run=imported(dry_run=False, notes={}, unknown=[]), known=KNOWN, under_way=False),
+        frame(run=imported(new=0, changed=0, bad=0, problems=[]), known=[], under_way=False, errors={"take": "Gone."}),
+        frame(run=imported(stage="running"), known=[], under_way=True),
+        frame(run=imported(stage="running", dry_run=False, total=None, done=0), known=[], under_way=True),
+        frame(run=imported(stage="failed", dry_run=False), known=[], under_way=True),
+        frame(run=imported(refusal=SimpleNamespace(title="Title", detail="Detail")), known=[], under_way=False),
+    ],
+    "staff/tiers_begin": [without(years=[], year="2027"), frame(years=[2026], year="x", errors={"year": "Wrong."})],
+    "staff/tiers": [
+        without(**{**YEAR, "years": [2027]}),
+        frame(**{**YEAR, "lines": [(LINE, ACCOUNT)], "ties": ["A tie."], "late": 3}, said="proposed"),
+        frame(**{**YEAR, "tier": "A", "show": "moved", "run": CONFIRMED, "next": "3-4"}, said="confirmed"),
+        frame(**YEAR, errors={"number": "number"}),
+    ],
+    "staff/staff": [
+        frame(rows=[(STAFF, None)], roles=ROLES, typed={}, after=0, next="", service=False),
+        frame(
+            rows=[(STAFF, AT), (GONE, None), (CODED, None)], roles=ROLES, typed={"name": "Li Na"}, after=3, next="9",
+            service=True, errors={"name": "Taken.", "role": "Missing.", "password": "Weak."},
+        ),
+    ],
+    "staff/member": [
+        frame(member=STAFF, locked=AT, made="", sessions=SESSIONS, said="added", errors={"disable": "Last one."}),
+        frame(member=GONE, locked=None, made="", sessions=[], said="disable"),
+        frame(member=CODED, locked=None, made="abcde-fghij", sessions=SESSIONS),
+    ],
+    "staff/tokens": [
+        without(tokens=[], made="", roles=ROLES, days=("30", ""), typed={}, now=AT),
+        frame(
+            tokens=[
+                SimpleNamespace(id=1, name="billing", role="hall", by="Li Na", created_at=AT, expires_at=e, used_at=u)
+                for e, u in ((None, None), (AT, AT), (datetime(2030, 1, 1, tzinfo=UTC), AT))
+            ],
+            made="gl_secret", roles=ROLES, days=("30", ""), typed={"days": "30"}, now=AT, said="revoked",
+            errors={"name": "Wrong.", "role": "Missing."},
+        ),
+    ],
+    "staff/me": [
+        frame(member=STAFF, sessions=SESSIONS, secret="", picture="", said="password"),
+        frame(member=STAFF, sessions=SESSIONS, secret="ABC", picture="<svg></svg>", said="totp_off"),
+        frame(member=CODED, sessions=SESSIONS, secret="", picture="", said="totp_on", errors={"code": "Wrong."}),
+        frame(member=GONE, sessions=[], secret="", picture="", said="ended"),
+    ],
+    "staff/access": [
+        frame(lines=[], by="", subject="", after="", next="", refused="refused"),
+        frame(lines=[], by="x", subject="", after="", next="", refused="refused"),
+        frame(
+            lines=[
+                REFUSED, LOOKED, SimpleNamespace(**{**vars(LOOKED), "action": "customers.export", "subject": "archive"}),
+                SimpleNamespace(**{**vars(LOOKED), "action": "erase", "subject": "contact:7"}),
+                SimpleNamespace(**{**vars(LOOKED), "action": "other"}),
+            ],
+            by="Li Na", subject="", after="9", next="3", refused="refused",
+        ),
     ],
 }  # fmt: skip

@@ -267,9 +267,10 @@ def test_a_page_without_its_facts_is_not_rendered() -> None:
 
 
 def test_an_error_page_offers_another_try_only_where_it_may_help() -> None:
-    missing, broken = (rendered("error", "en", facts).get_text() for facts in samples.PAGES["error"])
+    missing, broken, staff = (rendered("error", "en", facts).get_text() for facts in samples.PAGES["error"])
     assert "Try again" not in missing and "Back to the chat" in missing
     assert "Try again" in broken and "Back to the chat" in broken
+    assert "Try again" not in staff and "Back to the start" in staff
 
 
 # -- times ------------------------------------------------------------------------------------------------------------
