@@ -24,10 +24,11 @@ import templates
 from api import archive_commands, commands, server, tier_commands
 from api.services import Services
 from bot.assistant import Assistant
+from bot.codes import Codes
 from bot.mind import Mind
 from bot.telegram import service as telegram_service
 from bot.telegram.service import TelegramService
-from desk import archive_runs, january, jobs, logs, postgres, retention, settings
+from desk import archive_runs, binding, january, jobs, logs, postgres, retention, settings, sms
 from desk.attachments import Folder
 from desk.clock import SystemClock
 from desk.errors import DatabaseDown, DeskError, SetupError
@@ -131,6 +132,9 @@ async def working(services: Services) -> AsyncIterator[None]:
     jobs.register(app, "finish_album", finish_album)
     jobs.register(app, "fetch_files", fetch_files)
     jobs.register(app, archive_runs.TASK, import_archive)
+    gateway = sms.from_settings(services.settings)
+    codes = Codes(services.store, services.clock, gateway, services.settings.locale)
+    jobs.register(app, binding.SEND, codes.send)
     # every hour, because the day begins when the service area says so
     jobs.register(app, "attend_classification", attend_classification, cron="10 * * * *")
     async with app.open_async():

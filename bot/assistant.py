@@ -8,13 +8,15 @@ from typing import Any, Final
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 import templates
-from bot import dialogue
+from bot import dialogue, identity
 from bot.dialogue import Alarm, Heard, Left, Outcome, Scene
+from bot.identity import AskManager, Choose, ConfirmCode, Mine, ProveName, Redeem, SendCode, Told, Unbind, Wish
 from bot.inbound import Inbound
 from bot.mind import Mind
-from desk import conversations, deliveries, events, jobs
+from desk import areas, binding, conversations, deliveries, events, jobs, masks
 from desk.clock import Clock
 from desk.conversations import Address, Channel, Conversation, Direction, Handler, RecordLine
+from desk.customers import Account
 from desk.errors import DeskError, EmptyMessage, GuideLoading
 from desk.store import Store
 from knowledge import checklists
@@ -177,7 +179,11 @@ class Assistant:
             return []
         self._follow_language(conversation, inbound)
         kept = await self._kept(db, conversation, inbound.choice, before=line.id)
-        outcome = dialogue.step(self._scene(conversation, line.id, kept), inbound, heard)
+        held = await binding.accounts_of(db, conversation.contact_id)
+        outcome = dialogue.step(self._scene(conversation, line.id, kept, held), inbound, heard)
+        if outcome.wish:
+            told = await self._fulfil(db, conversation, address, outcome.wish, held, at)
+            outcome = dialogue.turned(identity.after(outcome.wish, told, outcome.flow))
         line.body = {**line.body, "understood": _understood(heard)}
         db.add(line)
         return await self._carry_out(db, conversation, address, outcome, line.id, at)
@@ -191,6 +197,8 @@ class Assistant:
         """Answer in the language of the message until the customer fixes one."""
         if conversation.state.get("language_fixed") or not inbound.text or inbound.text.startswith("/"):
             return
+        if identity.names(conversation.state.get("flow") or {}) or not any(map(str.isalpha, inbound.text)):
+            return  # neither a firm's name nor a number tells the language of who types it
         clean = words.clean(inbound.text)
         if words.has_han(clean) and not words.mostly_latin(clean):
             conversation.language = "zh_CN"
@@ -228,8 +236,14 @@ class Assistant:
         left = await events.about(db, f"conversation:{conversation.id}", "message.left")
         return int(number), any(event.facts["line"] == line.id for event in left)
 
-    def _scene(self, conversation: Conversation, line: int, kept: tuple[int, bool] | None = None) -> Scene:
-        guide = self._mind.guide
+    def _scene(
+        self,
+        conversation: Conversation,
+        line: int,
+        kept: tuple[int, bool] | None = None,
+        held: Sequence[Account] = (),
+    ) -> Scene:
+        guide, current = self._mind.guide, binding.current(conversation, held)
         return Scene(
             language=conversation.language,
             flow=conversation.state.get("flow") or {},
@@ -238,7 +252,43 @@ class Assistant:
             entry=guide.entry,
             checklists=checklists.load(),
             topics=lambda name: [e for key in TOPICS.get(name, ()) if (e := guide.entry(key))],
+            accounts=tuple(_mine(account, current=account is current) for account in held),
         )
+
+    async def _fulfil(
+        self,
+        db: AsyncSession,
+        conversation: Conversation,
+        address: Address,
+        wish: Wish,
+        held: Sequence[Account],
+        at: datetime,
+    ) -> Told:
+        """Carry out what the dialogue about identity wishes, in the transaction of the message."""
+        proof, account = None, None
+        match wish:
+            case SendCode(no):
+                proof = await binding.start_code(db, address, no, at=at)
+            case ConfirmCode(no, code):
+                proof, account = await binding.confirm_code(db, address, no, code, at=at)
+            case ProveName(no, name, digits):
+                proof, account = await binding.prove_by_name(db, address, no, name, digits, at=at)
+            case Redeem(token):
+                proof, account = await binding.use_link(db, address, token, at=at)
+            case Choose(number) | Unbind(number) | AskManager(number):
+                [account] = [each for each in held if each.id == number]
+        if account is None:
+            return Told(proof)
+        if isinstance(wish, Unbind):
+            await binding.unbind(db, account, conversation.contact_id, by="customer", at=at)
+        elif isinstance(wish, AskManager):
+            manager = await areas.manager_of(db, account)
+            if manager is None:
+                return Told(None, _mine(account))
+            return Told(None, _mine(account), manager.name, manager.phone)
+        else:
+            await binding.choose(db, conversation, account, at=at)
+        return Told(proof, _mine(account))
 
     async def _carry_out(
         self,
@@ -298,6 +348,12 @@ class Assistant:
             await deliveries.enqueue(db, line, address, at=at)
             said.append(line)
         return said
+
+
+def _mine(account: Account, *, current: bool = False) -> Mine:
+    """An account as its contact is shown it."""
+    assert account.id is not None
+    return Mine(account.id, account.no, masks.holder(account.name), current)
 
 
 def _understood(heard: Heard) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from bot import identity
+from bot.identity import Accounts, Redeem, Turn, Wish
 from bot.inbound import Inbound
 from knowledge.checklists import Checklists, ProjectType
 from knowledge.entries import Entry
@@ -37,6 +39,7 @@ class Scene:
     entry: Callable[[str], Entry | None]
     checklists: Checklists
     topics: Callable[[str], list[Entry]]
+    accounts: Accounts = ()  # that the contact speaks for
 
 
 @dataclass(frozen=True)
@@ -70,12 +73,15 @@ class Outcome:
     flow: Mapping[str, Any] = field(default_factory=dict)
     language: str | None = None  # set = the customer fixed it
     effects: tuple[Left | Alarm, ...] = ()
+    wish: Wish | None = None  # its result decides what is said: `turned(identity.after(…))`
 
 
 def step(scene: Scene, inbound: Inbound, heard: Heard) -> Outcome:
     """Decide the replies and the next state for one message."""
     if inbound.choice is not None:
         return _tapped(scene, inbound.choice)
+    if inbound.token:
+        return turned(Turn(wish=Redeem(inbound.token)))
     if is_command(inbound.text):
         return _command(scene, inbound.text)
     flow = scene.flow.get("name")
@@ -89,8 +95,23 @@ def step(scene: Scene, inbound: Inbound, heard: Heard) -> Outcome:
     if flow == "message":
         return _message(scene, inbound, heard)
     if inbound.files or inbound.location:
-        return _received(scene, inbound, heard)
-    return _question(scene, inbound, heard)
+        return _meanwhile(scene, _received(scene, inbound, heard))
+    if flow == "identity" and (turn := identity.said(scene.flow, inbound.text, heard.reading)):
+        return turned(turn)
+    if turn := identity.asked(inbound.text, scene.accounts):
+        return turned(turn)
+    return _meanwhile(scene, _question(scene, inbound, heard))
+
+
+def turned(turn: Turn) -> Outcome:
+    """A step about identity as a step of the dialogue."""
+    return Outcome(turn.replies, flow=turn.flow, wish=turn.wish)
+
+
+def _meanwhile(scene: Scene, outcome: Outcome) -> Outcome:
+    """Something else in the middle of proving who one is: answered, and what was asked for stays open."""
+    ended = outcome.flow or any(reply.name == "cancelled" for reply in outcome.replies)
+    return outcome if ended or scene.flow.get("name") != "identity" else replace(outcome, flow=scene.flow)
 
 
 def is_command(text: str) -> bool:
@@ -121,6 +142,7 @@ def _menu_choices(language: str) -> tuple[Choice, ...]:
         Choice("topics:apply", "topics_apply", NO_FACTS),
         CHECKLIST,
         Choice("topics:service", "topics_service", NO_FACTS),
+        Choice("mine", "mine", NO_FACTS),
         PERSON,
         Choice(f"lang:{other}", "other_language", NO_FACTS),
     )
@@ -179,6 +201,9 @@ def _tapped(scene: Scene, choice: str) -> Outcome:
                 return _answered(scene, entry, ())
         case "check":
             return _checklist(scene, argument)
+        case "mine" | "bind" | "account" | "unbind" | "unbound":
+            if turn := identity.tapped(scene.flow, action, argument, scene.accounts):
+                return turned(turn)
         case "person" | "more":
             return Outcome((Reply("leave_message", {"about": "message"}, (CANCEL,)),), flow=_message_flow("message"))
         case "keep" if scene.kept:
@@ -207,7 +232,8 @@ def _question(scene: Scene, inbound: Inbound, heard: Heard) -> Outcome:
     finding = heard.finding
     if finding is None:
         return Outcome((Reply("wordless", {}, _menu_choices(scene.language)),))
-    intent = heard.reading.intent if heard.reading.confidence >= SURE else Intent.ASK_GUIDE
+    sure = heard.reading.confidence >= SURE and not identity.asks_manager(inbound.text)
+    intent = heard.reading.intent if sure else Intent.ASK_GUIDE
     if intent == Intent.SMALLTALK:
         return Outcome((Reply("smalltalk", {}, _menu_choices(scene.language)),))
     if intent == Intent.CANCEL:
@@ -225,6 +251,8 @@ def _question(scene: Scene, inbound: Inbound, heard: Heard) -> Outcome:
     if finding.decision is Decision.CHOICES:
         choices = tuple(_entry_choice(match.entry, scene.language) for match in finding.matches[:3])
         return Outcome((Reply("choices", {}, (*choices, keep(scene.line, "none_of_these"))),))
+    if identity.asks_manager(inbound.text):
+        return turned(identity.begin(about=True))
     name = "silent_long" if len(inbound.text) > LONG else "silent"
     return Outcome((Reply(name, {}, (keep(scene.line), MENU)),))
 

@@ -1,9 +1,12 @@
 """A message as it comes in, the same from every channel."""
 
-from dataclasses import dataclass
-from typing import Any
+import re
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from desk.conversations import Channel
+
+_LINK: Final = re.compile(r"\s*/start(?:@\w+)?\s+bind-([\w-]{1,64})\s*", re.I | re.A)
 
 
 def storable(text: str) -> str:
@@ -50,10 +53,15 @@ class Inbound:
     language: str | None = None  # what the channel knows about the person's language
     back: bool = False  # only says that the address works again, nothing to answer
     gone: bool = False  # only says that the address no longer works
+    token: str | None = field(default=None, init=False, repr=False)  # of a one-time link, taken out of the text
 
     def __post_init__(self) -> None:
-        for field in ("text", "name"):
-            object.__setattr__(self, field, storable(getattr(self, field)))
+        for name in ("text", "name"):
+            object.__setattr__(self, name, storable(getattr(self, name)))
+        if link := _LINK.fullmatch(self.text):
+            # what opens an account is used, never kept in the contact record
+            object.__setattr__(self, "text", "/start")
+            object.__setattr__(self, "token", link[1])
         if self.choice is not None:
             object.__setattr__(self, "choice", storable(self.choice))
 

@@ -9,6 +9,7 @@ import hmac
 import re
 import secrets
 import unicodedata
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
@@ -224,7 +225,7 @@ async def accounts_of(db: AsyncSession, contact_id: int) -> list[Account]:
     return list((await db.exec(query.order_by(col(AccountContact.id)))).all())
 
 
-def current(conversation: Conversation, bound: list[Account]) -> Account | None:
+def current(conversation: Conversation, bound: Sequence[Account]) -> Account | None:
     """The account talked about: the one that was chosen, if it is still bound, or else the latest."""
     chosen = (held for held in bound if held.id == conversation.account_id)
     return next(chosen, bound[-1] if bound else None)

@@ -27,7 +27,7 @@ async def test_a_session_begins_with_a_token_a_cookie_and_the_greeting(client: h
     assert cookie.startswith(f"greenline_chat={body['token']}") and "HttpOnly" in cookie
     assert "SameSite=lax" in cookie and "Secure" not in cookie and "Max-Age=7776000" in cookie
     [greeting] = (await client.get(f"{API}/messages")).json()["messages"]
-    assert greeting["by"] == "bot" and greeting["text"].startswith("Hello") and len(greeting["choices"]) == 5
+    assert greeting["by"] == "bot" and greeting["text"].startswith("Hello") and len(greeting["choices"]) == 6
 
 
 async def test_under_https_the_cookie_is_secure_and_works_in_a_foreign_frame(client: httpx.AsyncClient) -> None:
