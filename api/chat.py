@@ -337,6 +337,9 @@ async def page(request: Request, use: Use) -> Response:
     """The chat page with the conversation so far; it works before and without its script."""
     wanted = request.query_params.get("lang")
     language = language_of(request)
+    if link := re.fullmatch(r"[\w-]{1,59}", request.query_params.get("bind", ""), re.A):
+        # used only at a click: programs that preview links open them too, and it works once
+        return HTMLResponse(templates.page("bind", language, token=link[0], static=static))
     lines: list[MessageView] = []
     token = request.cookies.get(COOKIE, "")
     if token:
