@@ -92,7 +92,7 @@ async def _member(
     async with use.store.transaction() as db:
         member = await staff.member(db, staff_id)
         facts: dict[str, Any] = {"locked": await _locked(db, member, at)}
-        facts["sessions"] = await staff.sessions(db, staff_id, at=at)
+        facts["sessions"] = [session for session, _ in await staff.sessions(db, staff_id, at=at)]
     return render(request, use, caller, "member", member=member, made=made, errors=errors or {}, status=status, **facts)
 
 
