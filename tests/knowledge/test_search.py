@@ -30,6 +30,12 @@ def library() -> list[Entry]:
     return as_entries(drafts)
 
 
+@pytest.fixture(scope="module")
+def both(shipped_lite: Remembering, shipped_full: Remembering) -> Guide:
+    """The shipped guide and an imported one."""
+    return Guide([*as_entries(seeds()), *library()], shipped_lite, shipped_full)
+
+
 def test_unseen_questions_are_answered_as_well_as_promised(guide: Guide, rows: Rows) -> None:
     report = evaluate.questions(rows("questions_held_out.jsonl"), guide)
     assert report["top1"] >= 93
@@ -101,19 +107,13 @@ def test_a_guide_of_one_entry_can_be_searched(shipped_lite: Remembering) -> None
 
 
 @pytest.mark.parametrize(("asked", "key"), [("一次能借几本书", "b1"), ("书丢了怎么赔", "b4"), ("能不能续借", "b2")])
-def test_an_imported_guide_is_found_beside_the_shipped_one(
-    shipped_lite: Remembering, shipped_full: Remembering, asked: str, key: str
-) -> None:
-    both = Guide([*as_entries(seeds()), *library()], shipped_lite, shipped_full)
+def test_an_imported_guide_is_found_beside_the_shipped_one(both: Guide, asked: str, key: str) -> None:
     finding = both.find(asked)
     assert finding.matches[0].entry.key == key
     assert finding.decision is not Decision.ABSTAIN
 
 
-def test_an_imported_guide_does_not_disturb_the_shipped_one(
-    shipped_lite: Remembering, shipped_full: Remembering, rows: Rows
-) -> None:
-    both = Guide([*as_entries(seeds()), *library()], shipped_lite, shipped_full)
+def test_an_imported_guide_does_not_disturb_the_shipped_one(both: Guide, rows: Rows) -> None:
     report = evaluate.questions(rows("questions_held_out.jsonl")[::3], both)
     assert report["top1"] >= 90
     assert report["wrong"] <= 4
