@@ -1,9 +1,12 @@
 """Who is writing: bound in chat by link, code or name, and nothing said about an account before that."""
 
+import asyncio
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import httpx
 import pytest
 from sqlmodel import col, select
 
@@ -21,7 +24,7 @@ from desk.sms import SmsFailed, Trouble
 from desk.store import Store
 from knowledge.intents import Intent, Reading
 from tests.bot.talk import Customer
-from tests.conftest import MONDAY, SetClock
+from tests.conftest import MONDAY, Process, SetClock, until
 from tests.desk.purchases import Buyer, no, stock
 
 PHONE: Final = "13800001234"
@@ -343,6 +346,27 @@ async def test_thirteen_numbers_in_a_row_are_answered_alike_throttled_and_logged
     assert "about_fault_report" in stranger.names or "about_outage_status" in stranger.names
     assert "LY" in await stranger.taps("把这条留给工作人员")
     assert await desk.kinds("message.left") == ["message.left"]
+
+
+async def test_in_a_real_process_the_code_stands_in_the_log_and_binds(
+    start: Callable[..., Process], desk: Desk
+) -> None:
+    process = start("run").ready()
+    async with httpx.AsyncClient(base_url=f"{process.base}/api/v1/chat", timeout=20) as http:
+        key = {"Authorization": f"Bearer {(await http.post('/sessions')).json()['token']}"}
+
+        async def sends(number: int, **body: str) -> str:
+            answer = await http.post("/messages", json={"client_id": str(number), **body}, headers=key)
+            return str(answer.json()["messages"][-1]["text"])
+
+        await sends(1, text="绑定户号")
+        await sends(2, choice="bind:code")
+        await sends(3, text=no(1))
+        sent = re.compile(r"138\*{4}1234: [^\d]*(\d{6})")
+        found = await asyncio.to_thread(until, lambda: sent.search(process.output()))
+        assert MILL in await sends(4, text=found[1])
+    assert PHONE not in process.output()
+    assert process.stop() == 0
 
 
 async def test_after_an_hour_the_owner_can_prove_it_again(assistant: Assistant, desk: Desk) -> None:

@@ -4,10 +4,11 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlmodel import col, select
 
 from desk import access, binding, conversations, customers, events
@@ -102,7 +103,7 @@ async def bound(store: Store, address: Address) -> list[str]:
 
 async def kinds(store: Store, beginning: str = "") -> list[str]:
     async with store.transaction() as db:
-        return [event.kind for event in await events.read(db, limit=500) if event.kind.startswith(beginning)]
+        return [each.kind for each in await events.read(db, limit=500) if each.kind.startswith(beginning)]
 
 
 async def tries(store: Store) -> int:
@@ -212,6 +213,22 @@ async def test_asking_for_a_code_is_the_same_for_every_number(store: Store, arch
         seen.append((proof, [(row.account_id, row.digest, row.tries) for row in rows], jobs.scalar()))
     assert seen == [(Proof.ASKED, [(None, "", 0)], binding.SEND)] * 4
     assert len(set(await kinds(store, "binding."))) == 1
+
+
+async def test_the_same_statements_run_for_every_number(store: Store, archive: None, chat: Chat) -> None:
+    """No difference in what is asked of the database, so none in time either."""
+    said: list[str] = []
+    listen = partial(event.listen, store.engine.sync_engine, "before_cursor_execute")
+    listen(lambda *about: said.append(about[2]))
+    seen = []
+    for number in (no(1), no(2), no(3), NOBODY):
+        address = await chat(number)
+        said.clear()
+        await start(store, address, number)
+        await confirm(store, address, number, "123456")
+        await name(store, address, number)
+        seen.append(list(said))
+    assert len(seen[0]) > 10 and seen[0] == seen[1] == seen[2] == seen[3]
 
 
 async def test_no_secret_stands_in_the_job_or_the_table(store: Store, archive: None, chat: Chat) -> None:
@@ -384,8 +401,8 @@ async def test_every_wrong_try_and_every_throttle_is_logged_alike(store: Store, 
         assert [reason for _, _, reason in mine] == ["throttled", *["wrong"] * 5]  # the latest first
     assert await kinds(store, "binding.") == [*["binding.wrong"] * 5, "binding.throttled"] * 2
     async with store.transaction() as db:  # what others may read does not name the number
-        told = [event for event in await events.read(db, limit=500) if event.kind.startswith("binding.")]
-    assert all(number not in f"{event.facts} {event.subject}" for event in told for number in (no(1), NOBODY))
+        told = [each for each in await events.read(db, limit=500) if each.kind.startswith("binding.")]
+    assert all(number not in f"{each.facts} {each.subject}" for each in told for number in (no(1), NOBODY))
 
 
 # -- what a contact speaks for ----------------------------------------------------------------------------------------
