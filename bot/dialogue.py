@@ -78,6 +78,14 @@ class Outcome:
 
 def step(scene: Scene, inbound: Inbound, heard: Heard) -> Outcome:
     """Decide the replies and the next state for one message."""
+    outcome = _step(scene, inbound, heard)
+    if inbound.shared and (outcome.wish or outcome.flow.get("name") == "identity"):
+        # a group speaks for no account: what is said there is read by all
+        return Outcome((Reply("identity_private", {}, (MENU,)),))
+    return outcome
+
+
+def _step(scene: Scene, inbound: Inbound, heard: Heard) -> Outcome:
     if inbound.choice is not None:
         return _tapped(scene, inbound.choice)
     if inbound.token:

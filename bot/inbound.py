@@ -65,6 +65,11 @@ class Inbound:
         if self.choice is not None:
             object.__setattr__(self, "choice", storable(self.choice))
 
+    @property
+    def shared(self) -> bool:
+        """Whether others read along: Telegram numbers groups below zero."""
+        return self.channel is Channel.TELEGRAM and self.address.startswith("-")
+
     def body(self) -> dict[str, Any]:
         """What the contact record keeps beside the text."""
         kept: dict[str, Any] = {}

@@ -147,6 +147,18 @@ async def test_a_link_binds_at_once_and_does_not_stand_in_the_record(
     assert other.names == ["identity_link_wrong"] and MILL not in said and no(1) not in said
 
 
+async def test_a_group_speaks_for_no_account(assistant: Assistant, desk: Desk) -> None:
+    group, link = Customer(assistant, address="-100200", channel=Channel.TELEGRAM), await desk.link(1)
+    for text in (link, "绑定户号", "我的户号", f"{no(1)} 的户名叫什么?"):
+        said = await group.says(text)
+        assert group.names == ["identity_private"] and MILL not in said
+    await group.says(choice="bind:code")
+    assert group.names == ["identity_private"]
+    person = Customer(assistant, address="100200", channel=Channel.TELEGRAM)
+    await person.says(link)  # not used up
+    assert person.names == ["identity_bound"]
+
+
 def test_only_a_whole_link_command_is_one() -> None:
     def token(text: str) -> str | None:
         return Inbound(Channel.WEB, "1", "a", text=text).token

@@ -77,6 +77,7 @@ TEXTS: Final[dict[str, list[Facts]]] = {
     "identity_link_wrong": NONE,
     "identity_name": NONE,
     "identity_number": [{"again": False}, {"again": True}],
+    "identity_private": NONE,
     "identity_throttled": NONE,
     "identity_unbind": [MINE],
     "identity_unbound": [MINE],
