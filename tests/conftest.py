@@ -155,6 +155,7 @@ def mind(store: Store, clock: SetClock, config: Settings, loaded: Mind) -> Mind:
     """What the assistant knows, on this test's database; the index of the shipped guide is taken over."""
     mind = Mind(store, clock, config)
     mind._guide, mind._reader, mind._known = loaded._guide, loaded._reader, loaded._known
+    mind.loaded.set()
     return mind
 
 
