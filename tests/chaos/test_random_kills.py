@@ -10,16 +10,18 @@ from desk.deliveries import Fate
 from tests.chaos.conftest import RESTART, Town
 
 KILLS = 15
+MESSAGES = 10  # said between two kills
 PEOPLE = 8
 
 
 async def test_fifteen_kills_at_random_moments(town: Town) -> None:
     chance = random.Random(20260302)
     said: dict[int, list[str]] = {number: [] for number in range(1, PEOPLE + 1)}
-    stop = asyncio.Event()
+    to_say = asyncio.Semaphore(0)  # so much a round, however slow the machine is
 
     async def talk() -> None:
-        while not stop.is_set():
+        while True:
+            await to_say.acquire()
             number = chance.randint(1, PEOPLE)
             said[number].append(f"/q{sum(map(len, said.values()))}x")
             await town.person(number).say(said[number][-1])
@@ -33,25 +35,31 @@ async def test_fifteen_kills_at_random_moments(town: Town) -> None:
     for _ in range(KILLS):
         program = await town.run(part="bot")
         before = arrived().total()
+        for _ in range(MESSAGES):
+            to_say.release()
         town.api.faults.clear()
         town.api.fail("sendMessage", "delay", times=chance.randint(0, 9), seconds=chance.uniform(0, 0.4))
         await town.until(lambda before=before: arrived().total() > before, RESTART)  # type: ignore[misc]
         await asyncio.sleep(chance.uniform(0, 0.6))
         await town.kill(program)
-    stop.set()
-    await talking
+    await town.until(lambda: sum(map(len, said.values())) == KILLS * MESSAGES)
+    talking.cancel()
     town.api.faults.clear()
-    await town.run(part="bot")
+    program = await town.run(part="bot")
+    state = Counter[str]()
 
     async def quiet() -> bool:
-        fates = {delivery.fate for delivery in await town.deliveries()}
-        told = len(await town.lines(Direction.IN)) == sum(map(len, said.values()))
-        return told and not fates & {Fate.QUEUED, Fate.SENDING}
+        nonlocal state
+        state = Counter(delivery.fate for delivery in await town.deliveries())
+        return state.total() == KILLS * MESSAGES and not state.keys() & {Fate.QUEUED, Fate.SENDING}
 
-    await town.until(quiet, 2 * RESTART)
+    try:
+        await town.until(quiet, 2 * RESTART)
+    except TimeoutError:
+        raise AssertionError(f"{state} after {KILLS * MESSAGES} messages\n{program.output()[-2000:]}") from None
     copies = arrived()
     replies = {line.id: line for line in await town.lines(Direction.OUT)}
-    assert len(replies) == sum(map(len, said.values()))
+    assert len(replies) == len(await town.lines(Direction.IN)) == KILLS * MESSAGES
     for number, texts in said.items():
         assert await town.said(town.person(number)) == texts, "each message once, in order"
     for delivery in await town.deliveries():
