@@ -66,7 +66,7 @@ async def test_a_dry_run_prints_and_changes_nothing_and_the_real_one_is_done_onc
     near = tiers("near")
     assert near.returncode == 0
     listed = cells(near.stdout)
-    assert listed[0] == ["Account", "Tier", "Rank", "Purchase (¥)", "Missing (¥)"]
+    assert listed[0] == ["Account no.", "Tier", "Rank", "Purchase (¥)", "Missing (¥)"]
     assert listed[1] == [no(4), "B", "4", "197,000.00", "2,000.00"]
 
 

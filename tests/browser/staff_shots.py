@@ -152,7 +152,7 @@ async def member(one: Colleague) -> None:
 
 async def member_password(one: Colleague) -> None:
     await one.go("/desk/staff")
-    await one.page.get_by_role("link", name="郑爽").click()
+    await one.page.get_by_role("link", name="李踏雪").click()
     await one.page.locator("#password").click()
     await one.page.locator("#secret").wait_for()
 
