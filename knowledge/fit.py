@@ -41,7 +41,7 @@ class Bounds:
 # the bank of strange questions is harder than life
 RICH: Final = Bounds(wrong=0.02, quiet=0.975, direct=0.1)
 # only the text is known, and a third of the examples ask for just what is missing
-BARE: Final = Bounds(wrong=0.03, quiet=0.8, direct=0.4)
+BARE: Final = Bounds(wrong=0.03, quiet=0.65, direct=0.4)
 
 
 def fit_lexicon(least: int = 20) -> int:
