@@ -9,10 +9,11 @@ from sqlmodel import col, select
 
 from api import console_customers, console_imports, console_own, console_staff, console_tiers
 from api.callers import STORABLE, forget, here, remember
+from api.console_imports import UNDER_WAY
 from api.frame import back, complaint, render, speak, written
 from api.services import Tx, Use
 from api.staff import Anybody, Codes, Hashes, Person, enter
-from desk import access, areas, classification, staff
+from desk import access, archive_runs, areas, classification, staff
 from desk.classification import Stage
 from desk.customers import Account, TierChange
 from desk.errors import CodeNeeded, DeskError, NotSignedIn, SignInLocked, UnknownSignIn
@@ -92,11 +93,22 @@ async def home(request: Request, use: Use, caller: Anybody, db: Tx) -> Response:
     """What waits, as far as it is this caller's business."""
     at = use.clock.now()
     today = at.astimezone(use.settings.zone).date()
-    facts: dict[str, Any] = {"today": today, "run": None, "moves": [], "near": [], "mine": [], "refused": []}
+    facts: dict[str, Any] = {
+        "today": today,
+        "run": None,
+        "moves": [],
+        "near": [],
+        "mine": [],
+        "refused": [],
+        "imports": [],
+    }
     if caller.may(Permission.TIERS_CHANGE):
         latest = (await classification.runs(db))[:1]
         if latest and latest[0].stage == Stage.PROPOSED:
             facts["run"] = latest[0]
+    if caller.may(Permission.CUSTOMERS_IMPORT):
+        runs = await archive_runs.runs(db, limit=SHORT)
+        facts["imports"] = [run for run in runs if run.stage in UNDER_WAY]
     if caller.may(Permission.CUSTOMERS_READ):
         visible = areas.visible(caller.role, caller.staff_id)
         if caller.role == Role.MANAGER:

@@ -10,9 +10,11 @@ from sqlmodel import col, select
 from starlette.background import BackgroundTask
 
 import templates
+from api import links
 from api.access import No
 from api.callers import STORABLE, Caller, requires
 from api.frame import back, complaint, render, written
+from api.links import LinkView
 from api.pages import language_of
 from api.services import Services, Tx, Use
 from desk import access, archive_export, areas, classification, customers, masks
@@ -118,6 +120,7 @@ async def account(no: No, request: Request, use: Use, caller: Reader, db: Tx) ->
 async def _shown(
     request: Request, use: Services, caller: Caller, db: Tx, found: Account, *, revealed: bool = False,
     errors: dict[str, str] | None = None, typed: dict[str, str] | None = None, opened: str = "",
+    made: LinkView | None = None,
 ) -> Response:  # fmt: skip
     language = language_of(request)
     line = await classification.line_of(db, found)
@@ -148,7 +151,7 @@ async def _shown(
         explained=templates.render_text("tier_explained", language, **classification.explain(line)) if line else "",
         years=list((await db.exec(years)).all())[:6][::-1], history=history, record=list((await db.exec(said)).all()),
         designation=await customers.designation(db, found), tiers=TIERS, errors=errors or {}, typed=typed or {},
-        opened=opened,
+        opened=opened, made=made,
     )  # fmt: skip
 
 
@@ -173,6 +176,17 @@ async def reveal(
             return await _shown(request, use, caller, db, known, revealed=True)
         errors = {"reason": complaint(request, ReasonMissing())}
         return await _shown(request, use, caller, db, known, errors=errors, typed=form, opened="reveal")
+
+
+@pages.post("/desk/accounts/{no}/link")
+async def bind(
+    no: No, request: Request, use: Use, caller: Annotated[Caller, requires(Permission.LINKS_MAKE)]
+) -> Response:
+    """A one-time link with its QR code that binds a customer's chat to the account; shown on this page only."""
+    made = await links.make(no, request, use, caller)
+    async with use.store.transaction() as db:
+        found = await areas.account_for(db, no, role=caller.role, staff_id=caller.staff_id)
+        return await _shown(request, use, caller, db, found, made=made)
 
 
 @pages.post("/desk/accounts/{no}/tier")

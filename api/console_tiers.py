@@ -79,7 +79,7 @@ async def one(
 
 async def _one(
     request: Request, use: Services, caller: Caller, db: Tx, run: Classification, *, tier: str = "", show: str = "",
-    after: str = "", **facts: Any,
+    after: str = "", typed: str = "", **facts: Any,
 ) -> Response:  # fmt: skip
     chosen = Tier(tier) if tier in TIERS else None
     found = await classification.lines(
@@ -94,7 +94,7 @@ async def _one(
     return render(
         request, use, caller, "tiers", run=run, years=[each.year for each in await classification.runs(db)],
         lines=lines, tier=chosen or "", show=show if show in SHOWS else "", shows=SHOWS, tiers=TIERS, after=after,
-        next=classification.cursor(lines[-1][0]) if len(found) > PAGE else "", bought=bought, typed="",
+        next=classification.cursor(lines[-1][0]) if len(found) > PAGE else "", bought=bought, typed=typed,
         ties=[tie_over_a_cut(tie, language) for tie in run.counts["ties"]],
         late=(use.clock.now().astimezone(use.settings.zone).date() - run.due_on).days, **facts,
     )  # fmt: skip
@@ -109,6 +109,6 @@ async def confirm(year: Year, request: Request, use: Use, caller: Classifier) ->
         moving = run.counts["up"] + run.counts["down"]
         if run.stage == Stage.PROPOSED and typed.replace(",", "") != str(moving):
             errors = {"number": "number"}
-            return await _one(request, use, caller, db, run, status=422, errors=errors)
+            return await _one(request, use, caller, db, run, status=422, typed=typed, errors=errors)
         await classification.confirm(db, year, by=caller.name, at=use.clock.now())
     return back(f"/desk/tiers/{year}", "confirmed")

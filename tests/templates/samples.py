@@ -185,6 +185,7 @@ LINES: Final[list[Facts]] = [
 ]
 PAGES: Final[dict[str, list[Facts]]] = {
     "bind": [{"token": "0a1b2c"}],
+    "docs": [{}],
     "chat": [
         {"session_lines": [], "embedded": False},
         {"session_lines": LINES, "embedded": True},

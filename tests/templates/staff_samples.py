@@ -89,7 +89,7 @@ ONE: Final[Facts] = {
     "history": [{"change": CHANGE, "year": None}, {"change": CHANGE, "year": 2026}],
     "record": [SimpleNamespace(at=AT, by="contact", text="Hello"), SimpleNamespace(at=AT, by="bot", text="")],
     "designation": SimpleNamespace(by="Li Na", at=AT, reason="press"), "tiers": ("A", "B", "C", "D"), "typed": {},
-    "opened": "",
+    "opened": "", "made": None,
 }  # fmt: skip
 ROLES: Final = (
     "agent", "hall", "area_office", "manager", "proxy", "publisher", "supervisor", "admin", "auditor", "other",
@@ -127,12 +127,13 @@ PAGES: Final[dict[str, list[Facts]]] = {
         frame(me=None, may=None, name="Li Na", next="/desk", kept="x", service=True, errors={"code": "Wrong."}),
     ],
     "staff/home": [
-        without(today=date(2027, 2, 2), run=None, moves=[], near=[], mine=[], refused=[]),
+        without(today=date(2027, 2, 2), run=None, moves=[], near=[], mine=[], refused=[], imports=[]),
         frame(
             today=date(2027, 2, 2), run=RUN, moves=[(CHANGE, ACCOUNT)], near=[(LINE, ACCOUNT)], mine=[AREA],
-            refused=[REFUSED], me=STAFF,
+            refused=[REFUSED], imports=[], me=STAFF,
         ),
-        frame(today=date(2027, 1, 30), run=RUN, moves=[], near=[], mine=[], refused=[], me=STAFF),
+        frame(today=date(2027, 1, 30), run=RUN, moves=[], near=[], mine=[], refused=[], me=STAFF,
+            imports=[ran("running", True), ran("waiting", False)]),
     ],
     "staff/customers": [
         without(**LIST),
@@ -154,7 +155,7 @@ PAGES: Final[dict[str, list[Facts]]] = {
             **{**ONE, "opened": "tier", "typed": {"tier": "B", "reason": ""}, "years": ONE["years"][:1]},
             errors={"reason-tier": "Wrong."}, said="designation_ended",
         ),
-        frame(**{**ONE, "run": CONFIRMED}),
+        frame(**{**ONE, "run": CONFIRMED, "made": SimpleNamespace(qr_svg="<svg></svg>", expires_at=AT, url_web="/x", url_telegram="/y")}),
         frame(**{**ONE, "run": CONFIRMED, "account": PLAIN, "line": SimpleNamespace(tier="D")}),
         frame(**{**ONE, "revealed": True, "years": [ONE["years"][0]] * 2}),
     ],
