@@ -15,9 +15,10 @@ def main() -> None:
     """Install only what is missing."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     apt = os.name == "posix" and getattr(os, "geteuid", lambda: 1)() == 0 and shutil.which("apt-get")
-    fonts = bool(shutil.which("fc-list")) and "CJK" in subprocess.run(
-        ["fc-list"], capture_output=True, text=True, check=False
-    ).stdout
+    fonts = (
+        bool(shutil.which("fc-list"))
+        and "CJK" in subprocess.run(["fc-list"], capture_output=True, text=True, check=False).stdout
+    )
     missing = [*(["chromium"] if not chromium else []), *(["fonts-noto-cjk"] if not fonts else [])]
     if apt and missing:
         sys.stdout.write(f"· installing {', '.join(missing)}\n")
