@@ -99,6 +99,7 @@ def test_forbidden_libraries_in_words_are_the_enforced_ones() -> None:
         if contract["type"] == "forbidden"
         for source in contract["source_modules"]
         for library in contract["forbidden_modules"]
+        if library != "greenline"  # no library: the root of the layers above
     }
     table = rows(section(ARCHITECTURE, "Dependency rule"))
     documented = {(row[0], library) for row in table for library in re.findall(r"[a-z0-9_]+", row[1])}
