@@ -64,5 +64,9 @@ async def test_fifteen_kills_at_random_moments(town: Town) -> None:
         assert await town.said(town.person(number)) == texts, "each message once, in order"
     for delivery in await town.deliveries():
         [text] = re.findall(r"/q\d+x", replies[delivery.line_id].text)
-        assert 1 <= copies[text] <= 1 + min(1, delivery.doubts), (text, delivery)
-        assert delivery.doubts == 0 or delivery.fate in (Fate.SENT, Fate.UNKNOWN)
+        if delivery.fate == Fate.UNKNOWN:
+            # two deaths in a row met it inside its send: a third try could be a third copy, so staff see it instead
+            assert delivery.doubts == 2 and copies[text] <= 2, (text, delivery)
+        else:
+            assert delivery.fate == Fate.SENT
+            assert 1 <= copies[text] <= 1 + min(1, delivery.doubts), (text, delivery)
