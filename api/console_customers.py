@@ -94,17 +94,21 @@ async def export(
 ) -> Response:  # fmt: skip
     """Exactly the accounts that the list shows, as a workbook; personal data stay masked."""
     filters = _filters(caller, q, tier, flag, area)
-    with tempfile.NamedTemporaryFile(suffix=".xlsx", delete=False) as file:
-        path = Path(file.name)
     async with use.store.transaction() as db:
         told = " ".join(filter(None, (q, tier, flag, area))) or "*"
         await access.log(
             db, by=caller.name, role=caller.role, action=Permission.CUSTOMERS_EXPORT, subject="archive", reason=told,
             at=use.clock.now(),
         )  # fmt: skip
-    await archive_export.export_file(use.store, path, zone=use.settings.zone, **filters)
+    folder = tempfile.TemporaryDirectory(prefix="greenline-")
+    path = Path(folder.name) / "customers.xlsx"
+    try:
+        await archive_export.export_file(use.store, path, zone=use.settings.zone, **filters)
+    except BaseException:
+        folder.cleanup()
+        raise
     name = f"greenline-{use.clock.now().astimezone(use.settings.zone):%Y%m%d-%H%M}.xlsx"
-    return FileResponse(path, filename=name, background=BackgroundTask(path.unlink))
+    return FileResponse(path, filename=name, background=BackgroundTask(folder.cleanup))
 
 
 # -- one account ------------------------------------------------------------------------------------------------------

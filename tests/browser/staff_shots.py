@@ -70,6 +70,12 @@ async def account_revealed(one: Colleague) -> None:
     await one.page.locator(".banner").wait_for()
 
 
+async def account_link(one: Colleague) -> None:
+    await account(one)
+    await one.page.locator("form[action*="/link"] button").click()
+    await one.page.locator("#web-link").wait_for()
+
+
 async def missing(one: Colleague) -> None:
     await one.go("/desk/accounts/9999999999")
 
@@ -184,6 +190,7 @@ async def log(one: Colleague) -> None:
 STATES: Final[tuple[tuple[State, Role | None], ...]] = (
     (signin, None), (signin_wrong, None), (home, Role.HALL), (customers, Role.HALL), (customers_narrow, Role.HALL),
     (customers_none, Role.AGENT), (account, Role.HALL), (account_forms, Role.HALL), (account_revealed, Role.HALL),
+    (account_link, Role.HALL),
     (missing, Role.HALL), (imports, Role.HALL), (importing, Role.HALL), (looked, Role.HALL), (imported, Role.HALL),
     (refused, Role.HALL), (tiers, Role.HALL), (tiers_wrong, Role.HALL), (tiers_confirmed, Role.SUPERVISOR),
     (tiers_begin, Role.HALL), (staff, Role.ADMIN), (staff_add, Role.ADMIN), (member, Role.ADMIN),
