@@ -15,7 +15,8 @@ from knowledge.search import Decision, Finding
 from templates import Choice, Reply, Source
 
 LONG: Final = 400  # characters of a question that are read
-SURE: Final = 0.5  # chance of an intent below which the message is taken as a question to the guide
+SURE: Final = 0.6  # chance of an intent below which the message is taken as a question to the guide
+SURER: Final = 0.9  # the same where the guide has a direct answer
 NO_FACTS: Final[dict[str, Any]] = {}
 
 MENU: Final = Choice("menu", "menu", NO_FACTS)
@@ -240,7 +241,8 @@ def _question(scene: Scene, inbound: Inbound, heard: Heard) -> Outcome:
     finding = heard.finding
     if finding is None:
         return Outcome((Reply("wordless", {}, _menu_choices(scene.language)),))
-    sure = heard.reading.confidence >= SURE and not identity.asks_manager(inbound.text)
+    least = SURER if finding.decision is Decision.ANSWER else SURE
+    sure = heard.reading.confidence >= least and not identity.asks_manager(inbound.text)
     intent = heard.reading.intent if sure else Intent.ASK_GUIDE
     if intent == Intent.SMALLTALK:
         return Outcome((Reply("smalltalk", {}, _menu_choices(scene.language)),))
