@@ -101,11 +101,12 @@ class Assistant:
         at = self._clock.now()
         async with self._store.transaction() as db:
             conversation = await db.get_one(Conversation, conversation_id, with_for_update=True)
-            waiting = conversation.state.get("album")
-            if not waiting or waiting["id"] != album:
+            albums = dict(conversation.state.get("albums", {}))
+            waiting = albums.pop(album, None)
+            if not waiting:
                 return
             address = await db.get_one(Address, conversation.address_id)
-            conversation.state = {k: v for k, v in conversation.state.items() if k != "album"}
+            conversation.state = {**conversation.state, "albums": albums}
             if conversation.handler == Handler.BOT:
                 scene = self._scene(conversation, waiting["line"])
                 outcome = dialogue.album(scene, count=waiting["count"])
@@ -215,13 +216,14 @@ class Assistant:
     async def _gather(
         self, db: AsyncSession, conversation: Conversation, inbound: Inbound, line: int, at: datetime
     ) -> None:
-        waiting = conversation.state.get("album")
-        if waiting and waiting["id"] == inbound.album:
-            waiting = {**waiting, "count": waiting["count"] + len(inbound.files)}
-        else:
-            waiting = {"id": inbound.album, "count": len(inbound.files), "line": line}
+        assert inbound.album is not None
+        albums = conversation.state.get("albums", {})
+        waiting = albums.get(inbound.album)
+        if waiting is None:
+            waiting = {"count": 0, "line": line}
             await jobs.defer(db, "finish_album", at=at + ALBUM_PAUSE, conversation=conversation.id, album=inbound.album)
-        conversation.state = {**conversation.state, "album": waiting}
+        waiting = {**waiting, "count": waiting["count"] + len(inbound.files)}
+        conversation.state = {**conversation.state, "albums": {**albums, inbound.album: waiting}}
 
     async def _kept(
         self, db: AsyncSession, conversation: Conversation, choice: str | None, *, before: int

@@ -361,6 +361,16 @@ async def test_an_album_is_answered_once_when_all_of_it_is_there(assistant: Assi
     assert [reply.body["name"] for reply in replies] == ["album_received"] and "3" in replies[0].text
 
 
+async def test_two_albums_at_once_are_both_answered(assistant: Assistant, store: Store) -> None:
+    person = Customer(assistant, "p", Channel.TELEGRAM)
+    for album in ("a1", "a2", "a1"):
+        received = await person.sends(files=(picture(),), album=album)
+    for album in ("a1", "a2", "a1"):
+        await assistant.finish_album(received.conversation.id or 0, album)
+    replies = [line for line in await record(store) if line.direction == Direction.OUT]
+    assert [reply.body["name"] for reply in replies] == ["album_received"] * 2
+
+
 async def test_an_album_inside_a_message_is_left_for_staff(assistant: Assistant, store: Store) -> None:
     person = Customer(assistant, "p", Channel.TELEGRAM)
     await person.says("转人工")
