@@ -138,3 +138,9 @@ async def test_a_choice_tapped_twice_is_made_once(visitor: Visitor) -> None:
     await expect(visitor.replies).to_have_count(2)
     await visitor.ask("取消")
     await expect(visitor.said).to_have_count(2)
+
+
+async def test_the_description_of_the_api_is_shown_under_the_strict_policy(arrive: Arrive) -> None:
+    visitor = await arrive(size="desk")
+    await visitor.page.goto(f"{visitor.base}/docs")
+    await expect(visitor.page.get_by_text("/api/v1/guide/questions", exact=True)).to_be_visible()
