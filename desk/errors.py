@@ -165,6 +165,70 @@ class BadInput(Invalid):
     """A request does not have the right shape. Facts: problems = list of (where, kind, limit), kinds as Pydantic's."""
 
 
+class BadPolicy(BadInput):
+    """A policy that cannot be: facts as in BadInput, with kinds of its own besides."""
+
+
+class PolicyChanged(Conflict):
+    """Somebody else has published a policy meanwhile. Facts: version = the number that is the latest now."""
+
+
+class NothingChanged(Invalid):
+    """What was sent is what is there already."""
+
+
+class UnknownWait(NotFound):
+    """No such wait in the queue."""
+
+
+class UnknownConversation(NotFound):
+    """No such conversation."""
+
+
+class UnknownPromise(NotFound):
+    """No such promise."""
+
+
+class UnknownAlarm(NotFound):
+    """No such alarm."""
+
+
+class NotAtDesk(Conflict):
+    """Whoever should take customers is not online."""
+
+
+class NoCapacity(Conflict):
+    """The agent holds as many customers as they can take. Facts: load, capacity."""
+
+
+class EntryTaken(Conflict):
+    """This customer is somebody else's by now. Facts: by = their name, or empty."""
+
+
+class OutOfTurn(Conflict):
+    """A customer of the green channel is ahead. Facts: rank."""
+
+
+class NotYours(Conflict):
+    """The conversation, or the offer, is not the caller's (any more)."""
+
+
+class NewerUnseen(Conflict):
+    """The customer has written something that the agent has not seen. Facts: newest = the number of that line."""
+
+
+class UnknownCanned(NotFound):
+    """No such canned reply."""
+
+
+class Stormy(Conflict):
+    """Storm mode is on already."""
+
+
+class TooLate(Conflict):
+    """The message has left already."""
+
+
 class BodyTooLarge(Invalid):
     """The request is larger than allowed. Facts: limit in bytes."""
 

@@ -14,7 +14,7 @@ from sqlalchemy.orm import aliased
 from sqlmodel import col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from desk import access, customers, events
+from desk import access, customers, events, policy
 from desk.access import AccessLine
 from desk.attachments import Attachment, Storage
 from desk.binding import BindCode, BindLink, BindTry
@@ -27,15 +27,6 @@ from desk.staff import StaffSession
 from desk.store import Store
 
 ERASED: Final = "[…]"  # stands where words or a name stood; no language
-# days until the nightly job takes each kind away, counted from its last use
-POLICY: Final[dict[str, int]] = {
-    "web_chats": 365,  # of visitors who never said which account they speak for: the whole contact
-    "record_lines": 3 * 365,  # what was said, and files; that something was said stays
-    "sessions": 90,  # of staff, after their end
-    "sign_in_tries": 7,
-    "binding": 90,  # links, codes and wrong tries
-    "access_log": 5 * 365,
-}
 _BATCH: Final = 200  # rows or contacts a transaction
 
 
@@ -175,9 +166,11 @@ async def _written_down(
 # -- the nightly job --------------------------------------------------------------------------------------------------
 
 
-async def tidy(store: Store, storage: Storage, *, at: datetime, policy: dict[str, int] = POLICY) -> dict[str, int]:
-    """Take away what has been kept long enough, in small transactions; how much of each kind. Again finds nothing."""
-    before = {kind: at - timedelta(days=days) for kind, days in policy.items()}
+async def tidy(store: Store, storage: Storage, *, at: datetime) -> dict[str, int]:
+    """Take away what the policy says has been kept long enough; how much of each kind. Again finds nothing."""
+    async with store.transaction() as db:
+        periods = (await policy.current(db, at=at)).retention
+    before = {kind: at - timedelta(days=days) for kind, days in periods.model_dump().items()}
     done: Counter[str] = Counter()
     for kind, work in (
         ("web_chats", _tidy_visitors),

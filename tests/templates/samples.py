@@ -127,6 +127,8 @@ ERRORS: Final[dict[str, Facts]] = {
     "BadInput": {"problems": [("body.text", "string_too_long", 20000), ("", "unreadable", None)]},
     "BodyTooLarge": {"limit": 20 * 1024 * 1024},
     "Frozen": {"year": 2026},
+    "BadPolicy": {"problems": [("queue.capacity", "greater_than_equal", 1), ("service.hours", "hours_overlap", 3)]},
+    "PolicyChanged": {"version": 7},
     "MoveNotAllowed": {"state": "sent", "action": "cancel"},
     "NameTaken": {"name": "Li Na"},
     "NoPurchases": {"year": 2025},
