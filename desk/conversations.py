@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Index, UniqueConstraint, text
+from sqlalchemy import BigInteger, CheckConstraint, Column, Index, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -25,13 +25,16 @@ class Handler(StrEnum):
     """Who answers in a conversation."""
 
     BOT = "bot"
+    QUEUE = "queue"  # nobody yet: a person is waited for
+    AGENT = "agent"  # the one in `agent_id`
 
 
 class Direction(StrEnum):
-    """A line of the contact record is an inbound or a reply."""
+    """A line of the contact record is an inbound, a reply, or a note among staff."""
 
     IN = "in"
     OUT = "out"
+    NOTE = "note"  # never shown to the customer
 
 
 class Contact(SQLModel, table=True):
@@ -62,13 +65,19 @@ class Address(SQLModel, table=True):
 class Conversation(SQLModel, table=True):
     """The running dialogue at one address. Its row is the lock under which a message is handled."""
 
-    __table_args__ = (one_of("handler", Handler),)
+    __table_args__ = (
+        one_of("handler", Handler),
+        CheckConstraint("(handler = 'agent') = (agent_id IS NOT NULL)", name="agent_answers"),
+    )
 
     id: int | None = Field(default=None, sa_column=key())
     address_id: int = Field(sa_column=Column(BigInteger, nullable=False, unique=True))
     contact_id: int = Field(sa_column=ref("contact.id"))
     language: str = Field(sa_column=words())
     handler: Handler = Field(default=Handler.BOT, sa_column=words(default="bot"))
+    agent_id: int | None = Field(default=None, sa_column=ref("staff.id", nullable=True))  # exactly while one answers
+    # the last line that whoever answers has read
+    read_to: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
     account_id: int | None = Field(default=None, sa_column=ref("account.id", nullable=True))  # the one talked about
     state: dict[str, Any] = Field(default_factory=dict, sa_column=facts())
     created_at: datetime = Field(sa_column=moment())
@@ -169,28 +178,40 @@ async def find(db: AsyncSession, channel: Channel, external_id: str) -> Conversa
     return (await db.exec(select(Conversation).where(col(Conversation.address_id) == address.id))).first()
 
 
-async def write(db: AsyncSession, line: RecordLine) -> RecordLine:
-    """Add one line to the contact record and wake whoever reads this conversation."""
+async def write(db: AsyncSession, line: RecordLine, conversation: Conversation | None = None) -> RecordLine:
+    """Add one line to the contact record and wake whoever reads this conversation.
+
+    While a person answers or is waited for (`conversation`), the line is an event too: it must reach a screen.
+    """
     db.add(line)
     await db.flush()
     await notify(db, f"conversation:{line.conversation_id}")
+    if conversation is not None and conversation.handler != Handler.BOT:
+        told = {"line": line.id, "direction": line.direction, "agent": conversation.agent_id}
+        subject = f"conversation:{line.conversation_id}"
+        await events.record(db, "conversation.line", subject, by=line.by, at=line.at, **told)
     return line
 
 
-async def lines(db: AsyncSession, conversation_id: int, *, after: int = 0, limit: int = 200) -> list[RecordLine]:
-    """Lines behind `after`, oldest first. The conversation lock makes their ids commit in order."""
-    query = (
-        select(RecordLine)
-        .where(col(RecordLine.conversation_id) == conversation_id, col(RecordLine.id) > after)
-        .order_by(col(RecordLine.id))
-        .limit(limit)
-    )
-    return list((await db.exec(query)).all())
+async def lines(
+    db: AsyncSession, conversation_id: int, *, after: int = 0, limit: int = 200, notes: bool = False
+) -> list[RecordLine]:
+    """Lines behind `after`, oldest first; notes only for staff. The lock makes their ids commit in order."""
+    query = select(RecordLine).where(col(RecordLine.conversation_id) == conversation_id, col(RecordLine.id) > after)
+    if not notes:
+        query = query.where(col(RecordLine.direction) != Direction.NOTE)
+    return list((await db.exec(query.order_by(col(RecordLine.id)).limit(limit))).all())
 
 
-async def latest(db: AsyncSession, conversation_id: int, *, limit: int = 200) -> list[RecordLine]:
-    """The newest lines, oldest of them first."""
+async def latest(
+    db: AsyncSession, conversation_id: int, *, limit: int = 200, before: int | None = None, notes: bool = False
+) -> list[RecordLine]:
+    """The newest lines (before one), oldest of them first; notes only for staff."""
     query = select(RecordLine).where(col(RecordLine.conversation_id) == conversation_id)
+    if before is not None:
+        query = query.where(col(RecordLine.id) < before)
+    if not notes:
+        query = query.where(col(RecordLine.direction) != Direction.NOTE)
     found = await db.exec(query.order_by(col(RecordLine.id).desc()).limit(limit))
     return list(found.all())[::-1]
 
