@@ -15,7 +15,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import templates
-from api import access, areas, chat, console, customers, guide, links, oidc, problems, staff, tiers
+from api import access, areas, chat, console, customers, guide, links, oidc, policy, problems, staff, tiers
 from api.guard import Limits, Sized
 from api.pages import language_of, static
 from api.services import Services, Use
@@ -62,6 +62,7 @@ def create_app(services: Services) -> FastAPI:
         tiers.router,
         areas.router,
         links.router,
+        policy.router,
     ):
         app.include_router(router)
     app.include_router(console.pages)

@@ -18,6 +18,13 @@ class Role(StrEnum):
     AUDITOR = "auditor"
 
 
+class Level(StrEnum):
+    """How far a manager answers (公司大客户管理 第五条: 区域大客户经理, 公司大客户经理)."""
+
+    AREA = "area"  # the areas that are theirs
+    COMPANY = "company"  # all
+
+
 class Permission(StrEnum):
     """One thing that can be allowed."""
 
@@ -34,6 +41,7 @@ class Permission(StrEnum):
     TOKENS_MANAGE = "tokens.manage"
     ACCESS_READ = "access.read"  # the access log
     EVENTS_READ = "events.read"
+    POLICY_EDIT = "policy.edit"  # publish a policy, make days working or free; everybody may read it
     ERASE = "erase"
 
 
@@ -52,6 +60,7 @@ ALLOWED: Final[dict[Permission, frozenset[Role]]] = {
     _P.TOKENS_MANAGE: frozenset({_R.ADMIN}),
     _P.ACCESS_READ: frozenset({_R.AUDITOR}),
     _P.EVENTS_READ: frozenset({_R.SUPERVISOR, _R.ADMIN, _R.AUDITOR}),
+    _P.POLICY_EDIT: frozenset({_R.SUPERVISOR, _R.ADMIN}),
     _P.ERASE: frozenset({_R.ADMIN}),
 }
 

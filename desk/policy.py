@@ -152,7 +152,9 @@ class Queue(Part):
     @classmethod
     def _every_rank(cls, seconds: dict[str, int]) -> dict[str, int]:
         if unknown := sorted(set(seconds) - set(RANKS)):
-            raise PydanticCustomError("unknown_rank", "unknown_rank", {"limit": ", ".join(unknown)})
+            raise PydanticCustomError(
+                "unknown_rank", "unknown_rank", {"limit": ", ".join(unknown)[:80].encode(errors="replace").decode()}
+            )
         if missing := [rank for rank in RANKS if rank not in seconds]:
             raise PydanticCustomError("rank_missing", "rank_missing", {"limit": ", ".join(missing)})
         return {rank: seconds[rank] for rank in RANKS}
@@ -342,11 +344,8 @@ def _problem(found: Any) -> tuple[str, str, Any]:
     """Where, what kind (Pydantic's name or ours), and the limit that was overstepped."""
     limits = found.get("ctx") or {}
     names = ("limit", "min_length", "max_length", "ge", "le", "gt", "lt")
-    return (
-        ".".join(map(str, found["loc"])),
-        found["type"],
-        next((limits[name] for name in names if name in limits), None),
-    )
+    where = ".".join(str(part)[:40] for part in found["loc"]).encode(errors="replace").decode()
+    return where, found["type"], next((limits[name] for name in names if name in limits), None)
 
 
 async def publish(
