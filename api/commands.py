@@ -16,7 +16,7 @@ from desk import passwords, retention, staff
 from desk.attachments import Folder
 from desk.clock import SystemClock
 from desk.passwords import Passwords
-from desk.permissions import Role
+from desk.permissions import Level, Role
 from desk.settings import Settings
 from desk.staff import Staff
 
@@ -54,6 +54,7 @@ def install(cli: typer.Typer, administer: Administer, out: Console) -> None:
             bool, typer.Option("--password-stdin", help="Read the password from a line.")
         ] = False,
         service: Annotated[bool, typer.Option("--service", help="No password: they use the sign-in service.")] = False,
+        level: Annotated[Level, typer.Option("--level", help="Of a manager: one area, or all.")] = Level.AREA,
     ) -> None:
         """Add a member of staff. Asks for a password on a terminal; elsewhere one is generated and shown once."""
         made, given = None, None
@@ -67,7 +68,7 @@ def install(cli: typer.Typer, administer: Administer, out: Console) -> None:
         async def work(db: AsyncSession, config: Settings) -> None:
             hashed = await Passwords().hash(given) if given is not None else None
             by, at, language = getpass.getuser(), clock.now(), config.locale
-            await staff.add(db, name, role, hashed=hashed, by=by, at=at, language=language)
+            await staff.add(db, name, role, hashed=hashed, by=by, at=at, language=language, level=level)
 
         config, _ = administer(work)
         say("_staff_added", config, name=name, role=role, password=made)

@@ -12,7 +12,7 @@ from api.services import Services, Tx, Use
 from desk import passwords, staff
 from desk.errors import UnknownStaff, WrongSignIn
 from desk.passwords import Passwords, Vault
-from desk.permissions import ALLOWED, Permission, Role
+from desk.permissions import ALLOWED, Level, Permission, Role
 from desk.settings import secret_key
 from desk.staff import ApiToken, Staff, StaffSession
 
@@ -66,6 +66,7 @@ class StaffView(BaseModel):
     id: int
     name: str
     role: Role
+    level: Level  # of a manager
     phone: str
     language: str
     second_factor: bool
@@ -87,11 +88,18 @@ class NewStaff(BaseModel):
 
     name: str = Field(min_length=1, max_length=60, pattern=STORABLE)
     role: Role
+    level: Level = Level.AREA
     password: SecretStr | None = Field(default=None, max_length=1000)
     service: bool = False
     subject: str | None = Field(default=None, min_length=1, max_length=255, pattern=STORABLE)
     phone: str = Field(default="", max_length=30, pattern=STORABLE)
     language: str = Field(default="zh_CN", pattern="^(zh_CN|en)$")
+
+
+class NewLevel(BaseModel):
+    """How far a manager answers: for areas of their own, or for the whole company."""
+
+    level: Level
 
 
 class Added(BaseModel):
@@ -306,9 +314,9 @@ async def _forgive(db: Tx, request: Request, caller: Caller) -> None:
 async def _shown(db: Tx, member: Staff, use: Services) -> StaffView:
     locked = await passwords.locked_until(db, passwords.of_name(member.name), at=use.clock.now())
     return StaffView(
-        id=member.id or 0, name=member.name, role=Role(member.role), phone=member.phone, language=member.language,
-        second_factor=member.totp_step is not None, service=member.password is None, locked_until=locked,
-        disabled_at=member.disabled_at, created_at=member.created_at,
+        id=member.id or 0, name=member.name, role=Role(member.role), level=Level(member.level), phone=member.phone,
+        language=member.language, second_factor=member.totp_step is not None, service=member.password is None,
+        locked_until=locked, disabled_at=member.disabled_at, created_at=member.created_at,
     )  # fmt: skip
 
 
@@ -333,7 +341,7 @@ async def add(wanted: NewStaff, caller: StaffAdmin, use: Use, db: Tx, hashing: H
         hashed = await hashing.hash(made or (wanted.password.get_secret_value() if wanted.password else ""))
     member = await staff.add(
         db, wanted.name, wanted.role, hashed=hashed, by=caller.name, at=use.clock.now(),
-        subject=wanted.subject, phone=wanted.phone, language=wanted.language,
+        subject=wanted.subject, phone=wanted.phone, language=wanted.language, level=wanted.level,
     )  # fmt: skip
     return Added(staff=await _shown(db, member, use), password=made)
 
@@ -351,6 +359,14 @@ async def enable(staff_id: Key, caller: StaffAdmin, use: Use, db: Tx) -> StaffVi
     """A disabled member may sign in again."""
     member = await staff.member(db, staff_id)
     await staff.enable(db, member, by=caller.name, at=use.clock.now())
+    return await _shown(db, member, use)
+
+
+@router.put("/staff/{staff_id}/level")
+async def set_level(staff_id: Key, wanted: NewLevel, caller: StaffAdmin, use: Use, db: Tx) -> StaffView:
+    """Let a manager answer for the whole company, or for areas of their own only."""
+    member = await staff.member(db, staff_id)
+    await staff.set_level(db, member, wanted.level, by=caller.name, at=use.clock.now())
     return await _shown(db, member, use)
 
 

@@ -183,7 +183,7 @@ def read(column: Column, cell: Cell) -> Any:
         if name in ("no", "name"):
             raise Wrong("missing")
         return None
-    if name in ("phone", "contact") and MASKED in text:
+    if name in ("phone", "contact", "address") and MASKED in text:
         return MASKED
     if name in _READERS:
         return _READERS[name](text, isinstance(cell, Number), column)

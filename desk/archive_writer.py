@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter, deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
 from itertools import count, islice
@@ -12,8 +12,10 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from desk import erasures
 from desk.archive_rows import Entry, Purchase
 from desk.customers import CATEGORIES, haystack
+from desk.erasures import Part
 from desk.initials import initials
 from desk.store import raw_connection
 
@@ -21,12 +23,12 @@ _PLAIN: Final = (  # account fields that a file gives as they are
     "old_no", "name", "address", "voltage", "contract_kva", "running_kva", "sources", "feeder", "transformer_area",
     "substation", "industry", "category", "importance", "terrain", "coal_mine", "standing",
 )  # fmt: skip
-_COMPARED: Final = (*_PLAIN, "customer_id", "area_id", "proxy_id", "important")
+_COMPARED: Final = (*_PLAIN, "bought", "customer_id", "area_id", "proxy_id", "important")
 _AREA: Final = ("id", "name", "office", "manager_id")
 _COLUMNS: Final = {  # in the order in which they refer to each other
     "customer": ("id", "name", "initials", "sector", "credit", "created_at"),
     "contact": ("id", "name", "phone", "created_at"),
-    "account": ("id", "no", *_COMPARED, "haystack", "updated_at"),
+    "account": ("id", "no", *_COMPARED, "initials", "haystack", "updated_at"),
     "account_contact": ("id", "account_id", "contact_id", "role", "how", "consent_at", "since", "ended_at"),
     "account_year": ("id", "account_id", "year", "amount", "kwh", "months"),
 }
@@ -34,6 +36,7 @@ _FRESH: Final[dict[str, Any]] = {
     "old_no": None, "address": "", "voltage": "", "contract_kva": None, "running_kva": None, "sources": 1,
     "feeder": "", "transformer_area": "", "substation": "", "industry": "", "category": "", "importance": "",
     "terrain": "urban", "coal_mine": False, "standing": "active", "area_id": None, "proxy_id": None,
+    "bought": Decimal(0),
 }  # fmt: skip
 _KNOWN: Final = text("""
 SELECT a.*, c.name AS customer, c.sector, c.credit, c.created_at,
@@ -89,10 +92,16 @@ class _Batch:
     customers: dict[str, dict[str, Any]]  # by name
     people: dict[tuple[str, str], int]  # name and phone of archive contacts
     linked: set[tuple[int, int]]  # account and contact
+    erased: erasures.Marks
     rows: dict[str, dict[int, tuple[Any, ...]]] = field(default_factory=lambda: {table: {} for table in _COLUMNS})
     notes: Counter[str] = field(default_factory=Counter)
     new: int = 0
     changed: list[int] = field(default_factory=list)
+
+    def amount(self, account: int, year: int, said: Purchase) -> Decimal:
+        """Yuan of a year, after a row has said something about it."""
+        had: Decimal = self.bought.get((account, year), (None, Decimal(0)))[1]
+        return had if said.amount is None else said.amount
 
     def put(self, table: str, *row: Any) -> None:
         self.rows[table][row[0]] = row
@@ -163,6 +172,7 @@ class Writer:
             | {row["name"]: dict(row) for row in customers.mappings()},
             {(name, phone): number for name, phone, number in people},
             {(account, contact) for account, contact in links},
+            await erasures.marks(self._db, accounts["accounts"]),
         )
 
     async def _reserve(self, table: str, wanted: int) -> None:
@@ -220,8 +230,12 @@ class Writer:
     # -- one entry --
 
     def _compare(self, entries: list[Entry], areas: set[int], batch: _Batch) -> None:
-        for entry in entries:
-            known = batch.known.get(entry.no)
+        latest = {account: (year, had[1]) for (account, year), had in sorted(batch.bought.items())}
+        for row_of_file in entries:
+            entry, known = row_of_file, batch.known.get(row_of_file.no)
+            if known and (passed := _erased(entry, batch.erased.get(known["id"], []))):
+                batch.notes["erased_before"] += 1
+                entry = replace(entry, facts={part: v for part, v in entry.facts.items() if part not in passed})
             account = known["id"] if known else self._ids["account"].popleft()
             row: dict[str, Any] = {
                 **(known or _FRESH),
@@ -244,6 +258,9 @@ class Writer:
             contact, renewed = self._contact(entry, known, account, batch)
             other |= renewed
             other |= self._years(entry, account, batch)
+            said = [(year, batch.amount(account, year, bought)) for year, bought in entry.years.items()]
+            # of one year the file counts, not what was known
+            row["bought"] = max([*said, latest.get(account, (0, Decimal(0)))], key=lambda each: each[0])[1]
             if known is None:
                 batch.new += 1
             elif other or any(row[part] != known[part] for part in _COMPARED):
@@ -251,7 +268,9 @@ class Writer:
             else:
                 continue
             hay = haystack(entry.no, row["old_no"], row["name"], customer["name"], row["address"], *contact)
-            batch.put("account", account, entry.no, *(row[part] for part in _COMPARED), hay, self._at)
+            batch.put(
+                "account", account, entry.no, *(row[part] for part in _COMPARED), initials(row["name"]), hay, self._at
+            )
 
     def _customer(
         self, entry: Entry, known: dict[str, Any] | None, account_name: str, batch: _Batch
@@ -374,6 +393,19 @@ def _customer_of(known: dict[str, Any]) -> dict[str, Any]:
     return {"id": known["customer_id"], "name": known["customer"]} | {
         part: known[part] for part in ("sector", "credit", "created_at")
     }
+
+
+def _erased(entry: Entry, marks: list[tuple[str, str, str]]) -> set[str]:
+    """What an entry says about persons who were erased at its account."""
+    if not marks:
+        return set()
+    name, contact, phone = (entry.facts.get(part, "") for part in ("name", "contact", "phone"))
+    passed: set[str] = set()
+    if erasures.erased(marks, *((Part.PHONE, phone) if phone else (Part.CONTACT, contact))):
+        passed.update(("contact", "phone", "role", "consent"))
+    if erasures.erased(marks, Part.HOLDER, name):
+        passed.update(("name", "customer", "address"))
+    return passed
 
 
 def _parts(purchase: Purchase) -> tuple[Decimal | None, Decimal | None, int | None]:

@@ -71,6 +71,10 @@ class Account(SQLModel, table=True):
         one_of("tier", Tier),
         Index("account_feeder", "feeder"),
         Index("account_transformer_area", "transformer_area"),
+        Index("account_by_name", "initials", "id"),
+        Index("account_by_tier", "tier", "id"),
+        Index("account_by_bought", "bought", "id"),
+        Index("account_by_running", text("coalesce(running_kva, 0)"), "id"),
     )
 
     id: int | None = Field(default=None, sa_column=key())
@@ -78,6 +82,7 @@ class Account(SQLModel, table=True):
     old_no: str | None = Field(default=None, sa_column=Column("old_no", words().type, index=True))
     customer_id: int = Field(sa_column=ref("customer.id"))
     name: str = Field(sa_column=words())
+    initials: str = Field(default="", sa_column=words(default=""))  # of the name, to sort by
     address: str = Field(default="", sa_column=words(default=""))
     voltage: str = Field(default="", sa_column=words(default=""))
     contract_kva: Decimal | None = Field(default=None, sa_column=Column(Numeric(12, 2)))
@@ -97,6 +102,10 @@ class Account(SQLModel, table=True):
     tier: Tier = Field(default=Tier.D, sa_column=words(default="D"))
     large: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, server_default=text("false")))
     important: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, server_default=text("false")))
+    # yuan of the latest year that is known, to sort by
+    bought: Decimal = Field(
+        default=Decimal(0), sa_column=Column(Numeric(16, 2), nullable=False, server_default=text("0"))
+    )
     # everything a search may hit, lower case: numbers, names, initials, phones
     haystack: str = Field(default="", sa_column=words(default=""))
     updated_at: datetime = Field(sa_column=moment())

@@ -14,13 +14,14 @@ from sqlalchemy.orm import aliased
 from sqlmodel import col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from desk import access, customers, events, policy
+from desk import access, customers, erasures, events, policy
 from desk.access import AccessLine
 from desk.attachments import Attachment, Storage
 from desk.binding import BindCode, BindLink, BindTry
 from desk.conversations import Address, Channel, Contact, Conversation, RecordLine, mark_unreachable
 from desk.customers import Account, AccountContact, Customer
 from desk.deliveries import Act, Delivery, Fate
+from desk.erasures import Part
 from desk.errors import UnknownContact
 from desk.passwords import SignInTries
 from desk.staff import StaffSession
@@ -72,6 +73,7 @@ async def erase_contact(
     bindings = (await db.exec(held.where(col(AccountContact.ended_at).is_(None)))).all()
     if not (lines or files or addresses or bindings or contact.name or contact.phone):
         return False
+    await _mark(db, contact, at=at)
     contact.name = contact.phone = ""
     db.add(contact)
     for conversation in conversations:
@@ -109,11 +111,14 @@ async def erase_account(db: AsyncSession, storage: Storage, no: str, *, reason: 
     left = select(AccountContact).where(col(AccountContact.account_id) == account.id)
     bindings = (await db.exec(left.where(col(AccountContact.ended_at).is_(None)))).all()
     for binding in bindings:  # of people who speak for other accounts too
+        await _mark(db, await db.get_one(Contact, binding.contact_id), account, at=at)
         binding.ended_at = at
         db.add(binding)
     if account.name == ERASED and not account.address and not erased and not bindings:
         return False
-    account.name, account.address = ERASED, ""
+    if account.name != ERASED:
+        erasures.mark(db, account.id or 0, Part.HOLDER, account.name, at=at)
+    account.name, account.initials, account.address = ERASED, "", ""
     others = select(Account.id).where(col(Account.customer_id) == account.customer_id, col(Account.id) != account.id)
     if not (await db.exec(others.where(col(Account.name) != ERASED).limit(1))).first():
         customer = await db.get_one(Customer, account.customer_id)
@@ -125,6 +130,15 @@ async def erase_account(db: AsyncSession, storage: Storage, no: str, *, reason: 
     facts = {"reason": reason, "contacts": erased}
     await _written_down(db, f"account:{account.no}", reason=reason, by=by, at=at, facts=facts)
     return True
+
+
+async def _mark(db: AsyncSession, contact: Contact, account: Account | None = None, *, at: datetime) -> None:
+    """Let no import bring a contact back, to this account or to any they spoke for."""
+    held = select(AccountContact.account_id).where(col(AccountContact.contact_id) == contact.id)
+    accounts = set((await db.exec(held)).all()) if account is None else {account.id or 0}
+    for number in sorted(accounts):
+        erasures.mark(db, number, Part.PHONE, contact.phone, at=at)
+        erasures.mark(db, number, Part.CONTACT, contact.name, at=at)
 
 
 async def _silence(db: AsyncSession, address: Address, *, at: datetime) -> None:

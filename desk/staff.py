@@ -24,10 +24,11 @@ from desk.errors import (
     UnknownStaff,
     UnknownToken,
     UnlinkedSignIn,
+    WrongRole,
     WrongSignIn,
 )
 from desk.passwords import Passwords, Vault
-from desk.permissions import Role
+from desk.permissions import Level, Role
 from desk.store import Store
 
 IDLE: Final = timedelta(hours=12)  # a session ends when nobody used it for so long
@@ -40,11 +41,16 @@ _NAME: Final = re.compile(r"(?!\s)[^:\x00-\x1f\x7f]{1,60}(?<!\s)")
 class Staff(SQLModel, table=True):
     """A member of staff. `name` is what they sign in with and what the record shows."""
 
-    __table_args__ = (one_of("role", Role), Index("staff_name", text("lower(name)"), unique=True))
+    __table_args__ = (
+        one_of("role", Role),
+        one_of("level", Level),
+        Index("staff_name", text("lower(name)"), unique=True),
+    )
 
     id: int | None = Field(default=None, sa_column=key())
     name: str = Field(sa_column=words())
     role: Role = Field(sa_column=words())
+    level: Level = Field(default=Level.AREA, sa_column=words(default="area"))  # of a manager
     phone: str = Field(default="", sa_column=words(default=""))
     language: str = Field(default="zh_CN", sa_column=words(default="zh_CN"))
     password: str | None = Field(default=None, sa_column=words(nullable=True))  # argon2 hash; None = only by OIDC
@@ -120,23 +126,38 @@ async def members(db: AsyncSession, *, after: int = 0, limit: int = 200) -> list
 
 async def add(
     db: AsyncSession, name: str, role: Role, *, hashed: str | None, by: str, at: datetime,
-    subject: str | None = None, phone: str = "", language: str = "zh_CN",
+    subject: str | None = None, phone: str = "", language: str = "zh_CN", level: Level = Level.AREA,
 ) -> Staff:  # fmt: skip
     """A new member; without a password hash they sign in through the sign-in service only.
 
-    Raises BadName, NameTaken.
+    Raises BadName, NameTaken, WrongRole when a level other than that of an area is given to anybody but a manager.
     """
     if not _NAME.fullmatch(name):
         raise BadName()
+    if level != Level.AREA and role != Role.MANAGER:
+        raise WrongRole(name=name)
     values = {
-        "name": name, "role": role, "password": hashed, "subject": subject, "phone": phone, "language": language,
-        "created_at": at,
+        "name": name, "role": role, "level": level, "password": hashed, "subject": subject, "phone": phone,
+        "language": language, "created_at": at,
     }  # fmt: skip
     new = (await db.execute(insert(Staff).values(**values).on_conflict_do_nothing().returning(col(Staff.id)))).scalar()
     if new is None:
         raise NameTaken(name=name)
-    await events.record(db, "staff.added", f"staff:{new}", by=by, at=at, name=name, role=role)
+    await events.record(db, "staff.added", f"staff:{new}", by=by, at=at, name=name, role=role, level=level)
     return await db.get_one(Staff, new)
+
+
+async def set_level(db: AsyncSession, member: Staff, level: Level, *, by: str, at: datetime) -> bool:
+    """How far a manager answers (公司大客户管理 第五条); False when it is so already. Raises WrongRole."""
+    if member.role != Role.MANAGER:
+        raise WrongRole(name=member.name)
+    if member.level == level:
+        return False
+    facts = {"before": member.level, "level": level}
+    member.level = level
+    db.add(member)
+    await events.record(db, "staff.level_set", f"staff:{member.id}", by=by, at=at, **facts)
+    return True
 
 
 async def disable(db: AsyncSession, member: Staff, *, by: str, at: datetime) -> None:

@@ -15,6 +15,7 @@ from desk.classification import Classification, ClassificationLine
 from desk.conversations import Address, Contact, Conversation, RecordLine
 from desk.customers import Account, AccountContact, AccountYear, Customer, Designation, TierChange
 from desk.deliveries import ChannelPause, Delivery
+from desk.erasures import ErasedMark
 from desk.events import Event
 from desk.hours import DayOverride
 from desk.passwords import SignInTries
@@ -57,6 +58,7 @@ ALL: Final = {
         DayOverride,
         Delivery,
         Designation,
+        ErasedMark,
         Event,
         GuideVersion,
         Handover,

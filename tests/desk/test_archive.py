@@ -12,12 +12,14 @@ import pytest
 import xlsxwriter  # type: ignore[import-untyped]
 from sqlmodel import col, select
 
-from desk import archive, customers
+from desk import archive, customers, retention
 from desk.archive import ImportReport
 from desk.archive_rows import REASONS, Problem
 from desk.areas import Area
+from desk.attachments import Folder
 from desk.conversations import Contact
 from desk.customers import Account, AccountContact, AccountYear, Customer
+from desk.erasures import ErasedMark
 from desk.errors import MissingColumns, RepeatedColumns, UnreadableSheet
 from desk.permissions import Role
 from desk.staff import Staff
@@ -362,3 +364,62 @@ async def test_a_spoiled_file_gives_its_good_rows(store: Store, clock: SetClock)
         (3, "同意日期", "date"), (4, "户号", "duplicate"), (5, "户名", "formula"), (6, "用电地址", "too_long"),
         (7, "年份", "year"), (8, "户号", "notation"), (10, "合同容量(kVA)", "negative"), (10, "联系电话", "phone"),
     ]  # fmt: skip
+
+
+# -- after an erasure -------------------------------------------------------------------------------------------------
+
+
+async def erase(store: Store, clock: SetClock, folder: Path) -> None:
+    async with store.transaction() as db:
+        await retention.erase_account(db, Folder(folder), NO, reason="asked", by="boss", at=clock.now())
+
+
+async def test_an_old_file_does_not_bring_an_erased_person_back(
+    store: Store, clock: SetClock, table: Any, tmp_path: Path
+) -> None:
+    person = {
+        "户名": "张三丰",
+        "联系人": "张三丰",
+        "联系电话": "13900001111",
+        "用电地址": "滨江路 8 号",
+        "线路": "城东线",
+    }
+    path = table(person, {"联系人": "李四", "联系电话": "13900001111"})
+    await load(store, clock, path)
+    await erase(store, clock, tmp_path)
+    for dry_run in (True, False, False):
+        report = await load(store, clock, path, dry_run=dry_run)
+        assert (report.unchanged, report.notes["erased_before"]) == (2, 1)
+    held = await account(store)
+    assert (held.name, held.address, held.initials, held.feeder) == (retention.ERASED, "", "", "城东线")
+    assert "张三丰" not in held.haystack and "13900001111" not in held.haystack
+    async with store.transaction() as db:
+        people = {contact.name for contact in (await db.exec(select(Contact))).all()}
+        marks = (await db.exec(select(ErasedMark))).all()
+    assert people == {"", "李四"}, "who has the same number at another account is somebody else"
+    assert sorted(mark.part for mark in marks) == ["contact", "holder", "phone"]
+    assert not any("张三丰" in str(mark) or "13900001111" in str(mark) for mark in marks)
+
+
+async def test_whoever_takes_over_an_erased_account_is_taken_in(
+    store: Store, clock: SetClock, table: Any, tmp_path: Path
+) -> None:
+    await load(store, clock, table({"户名": "张三丰", "联系人": "张三丰", "联系电话": "13900001111"}))
+    await erase(store, clock, tmp_path)
+    report = await load(store, clock, table({"户名": "王小二", "联系人": "王小二", "联系电话": "13900002222"}))
+    assert (report.changed, report.notes["erased_before"]) == (1, 0)
+    assert (await account(store)).name == "王小二"
+
+
+async def test_an_account_remembers_what_it_bought_in_the_latest_year(
+    store: Store, clock: SetClock, table: Any
+) -> None:
+    for year, amount, latest in (
+        ("2024", "70", "70"),
+        ("2025", "50", "50"),
+        ("2023", "90", "50"),
+        ("2025", "60", "60"),
+    ):
+        await load(store, clock, table({"年份": year, "购电金额": amount, "用电量": "1"}))
+        assert (await account(store)).bought == Decimal(latest)
+    assert (await account(store)).initials == "jszpc0"
