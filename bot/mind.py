@@ -13,10 +13,11 @@ from desk.clock import Clock
 from desk.errors import GuideLoading
 from desk.settings import Settings
 from desk.store import Bell, Store
-from knowledge import encoders, entries
+from knowledge import encoders, entries, learning
 from knowledge import text as words
-from knowledge.encoders import Remembering
+from knowledge.encoders import Encoder, Remembering
 from knowledge.intents import Reader
+from knowledge.learning import Learned
 from knowledge.search import Decision, Finding, Guide
 
 RETRY: Final = 5.0  # seconds until a reload that failed is tried again
@@ -33,7 +34,7 @@ class Mind:
         self._store, self._clock, self._settings = store, clock, settings
         self._guide: Guide | None = None
         self._reader: Reader | None = None
-        self._known: list[tuple[str, int]] | None = None
+        self._known: tuple[list[tuple[str, int]], Learned] | None = None
         self.loaded = asyncio.Event()  # set once questions can be answered
         self._loading = asyncio.Lock()
 
@@ -56,23 +57,18 @@ class Mind:
         async with self._loading:
             async with self._store.transaction() as db:
                 published = await entries.published(db, on=today)
-            known = [(entry.key, entry.version) for entry in published]
+                learned = await learning.learned(db)
+            known = ([(entry.key, entry.version) for entry in published], learned)
             if known == self._known:
                 return
-            self._guide, self._reader = await asyncio.to_thread(self._build, published)
+            self._guide, self._reader = await asyncio.to_thread(self._build, published, learned)
             self._known = known
         self.loaded.set()
         log.info("guide indexed: %d entries, %s search", len(published), self.guide.mode)
 
-    def _build(self, published: list[entries.Entry]) -> tuple[Guide, Reader]:
-        choice, key = self._settings.encoder, self._settings.encoder_key
-        second = encoders.second(
-            choice, model=self._settings.encoder_model, key=key.get_secret_value() if key else None
-        )
-        cache: Path = self._settings.data_dir / "cache"
-        lite = Remembering(encoders.lite(), cache)
-        full = Remembering(second, cache) if second else None
-        guide = Guide(published, lite, full)
+    def _build(self, published: list[entries.Entry], learned: Learned) -> tuple[Guide, Reader]:
+        lite, full, second = self._encoders()
+        guide = Guide(published, lite, full, learned=learned.asked, negatives=learned.negatives)
         for encoder in (lite, full):
             try:
                 if encoder:
@@ -81,8 +77,25 @@ class Mind:
                 log.warning("vectors not kept, they will be computed again: %s", error)
         return guide, self._reader or Reader(encoders.lite(), second)
 
+    def _encoders(self) -> tuple[Remembering, Remembering | None, Encoder | None]:
+        """Lite and the second encoder with the vectors they remember, and the second one as it is."""
+        choice, key = self._settings.encoder, self._settings.encoder_key
+        second = encoders.second(
+            choice, model=self._settings.encoder_model, key=key.get_secret_value() if key else None
+        )
+        cache: Path = self._settings.data_dir / "cache"
+        lite = Remembering(encoders.lite(), cache)
+        full = Remembering(second, cache) if second else None
+        return lite, full, second
+
+    def imagine(self, published: list[entries.Entry], learned: Learned) -> Guide:
+        """A guide of other entries or decisions, which nobody is answered from. Takes seconds: off the event loop."""
+        lite, full, _ = self._encoders()
+        return Guide(published, lite, full, learned=learned.asked, negatives=learned.negatives)
+
     async def follow(self, bell: Bell) -> None:
-        """Load, and again whenever an entry is published anywhere, or a day begins on which other entries are valid."""
+        """Load, and again whenever an entry or a decision about questions is published anywhere, or a day begins on
+        which other entries are valid."""
         async for _ in bell.rings(entries.TOPIC, patience=300):
             while not await self._reloaded():
                 await asyncio.sleep(RETRY)

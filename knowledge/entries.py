@@ -193,7 +193,7 @@ async def compare(db: AsyncSession, drafts: dict[str, Draft], *, origin: str) ->
     for key, draft in drafts.items():
         old = known.get(key)
         standing = old is not None and old.standing == Standing.PUBLISHED
-        same = standing and old is not None and old.digest == draft.digest()
+        same = standing and old is not None and old.digest == _kept(old, draft, origin).digest()
         changes["unchanged" if same else "changed" if standing else "new"].append(key)
     gone = [row for row in known.values() if row.origin == origin and row.key not in drafts]
     return changes | {"withdrawn": [row.key for row in gone if row.standing == Standing.PUBLISHED]}
@@ -210,8 +210,10 @@ async def publish(
     await db.execute(text("SELECT pg_advisory_xact_lock(hashtext('guide'))"))
     known = {row.key: row for row in await current(db)}
     written = 0
-    for key, draft in drafts.items():
-        old, digest = known.get(key), draft.digest()
+    for key, offered in drafts.items():
+        old = known.get(key)
+        draft = _kept(old, offered, origin)
+        digest = draft.digest()
         if old and old.digest == digest and old.standing == Standing.PUBLISHED:
             continue
         # staff edits of a seeded entry stand until its file changes
@@ -225,8 +227,20 @@ async def publish(
         draft = Draft(**row.content)
         db.add(_version(row.key, row, draft, row.digest, Standing.WITHDRAWN, origin, by, at))
     if written or gone:
-        await db.execute(text("SELECT pg_notify('greenline', :topic)"), {"topic": TOPIC})
+        await ring(db)
     return written, len(gone)
+
+
+async def ring(db: AsyncSession) -> None:
+    """Let every running guide be built anew once this transaction commits."""
+    await db.execute(text("SELECT pg_notify('greenline', :topic)"), {"topic": TOPIC})
+
+
+def _kept(old: GuideVersion | None, draft: Draft, origin: str) -> Draft:
+    """An imported document has no aliases: those that people have added stay with the article."""
+    if origin == SEEDS or old is None or old.origin != origin or draft.aliases:
+        return draft
+    return draft.model_copy(update={"aliases": list(old.content.get("aliases", []))})
 
 
 async def _seed_seen(db: AsyncSession, key: str, digest: str) -> bool:

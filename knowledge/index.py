@@ -217,6 +217,10 @@ class Index:
         full = self._full.encode([variants[-1]]) if self._full else None
         return Asked(clean, variants, lite, full)
 
+    def hiding(self, bare: str) -> NDArray[np.bool_]:
+        """Which texts say exactly this, shape (texts,)."""
+        return np.array([text == bare for text in self.texts], bool)
+
     def score(self, asked: Asked, *, hide: NDArray[np.bool_] | None = None) -> Scores:
         """Channel scores, shape (entries, len(CHANNELS)); columns without an encoder are zero.
 

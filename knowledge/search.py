@@ -1,8 +1,8 @@
 """Guide search: rank the entries for a question, say how sure we are, and decide what that allows."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
 from importlib import resources
@@ -17,6 +17,8 @@ from knowledge.entries import Entry
 from knowledge.index import CHANNELS, Asked, Index, Postings, Scores, spread
 
 Numbers = NDArray[np.float64]
+SAME: Final = 0.75  # resemblance of characters from which two questions say nearly the same
+SAME_MEANING: Final = 0.85  # and of meaning
 LITE: Final = "lite"
 FULL: Final = "full"
 # evidence behind a confidence: the best entry's chance, its lead, its channels, and how much the question resembles
@@ -56,11 +58,15 @@ class Match:
 
 @dataclass(frozen=True)
 class Finding:
-    """At most three entries and what may be done with them; `confidence` is the chance that the first is right."""
+    """At most three entries and what may be done with them; `confidence` is the chance that the first is right.
+
+    `refused` = people have decided that such a question is out of scope.
+    """
 
     decision: Decision
     confidence: float
     matches: tuple[Match, ...]
+    refused: bool = False
 
 
 @dataclass(frozen=True)
@@ -194,12 +200,23 @@ def probability(model: Numbers, features: Numbers) -> float:
 class Guide:
     """A searchable guide: an index, the bank of strange questions and the fitted parameters. Immutable."""
 
-    def __init__(self, entries: Sequence[Entry], lite: Encoder, full: Encoder | None) -> None:
+    def __init__(
+        self,
+        entries: Sequence[Entry],
+        lite: Encoder,
+        full: Encoder | None,
+        *,
+        learned: Mapping[str, Sequence[str]] | None = None,
+        negatives: Sequence[str] = (),
+    ) -> None:
+        """`learned` are questions that people have assigned to an entry, `negatives` those they want unanswered."""
         keys = {entry.key for entry in entries}
-        asked = {key: questions for key, questions in known_questions().items() if key in keys}
+        sources = (known_questions(), learned or {})
+        asked = {key: [q for known in sources for q in known.get(key, ())] for key in keys}
         self.index = Index(entries, lite, full, asked=asked)
         self.mode = FULL if full else LITE
         self._strange = Strange(strange_questions(), self.index, lite, full)
+        self._negatives = Strange(negatives, self.index, lite, full) if negatives else None
         self._model = fitted(self.mode)
         self._by_key = {entry.key: entry for entry in entries}
 
@@ -210,16 +227,33 @@ class Guide:
         """The current entry under this key."""
         return self._by_key.get(key)
 
-    def find(self, question: str) -> Finding:
+    def find(self, question: str, *, blind: bool = False) -> Finding:
         """Search. About 15 ms with the full encoder, 3 ms with lite alone; run it off the event loop.
 
         Own and imported entries are ranked and judged apart, as their scores cannot be compared. The surer side
-        speaks; where both would answer, the customer chooses.
+        speaks; where both would answer, the customer chooses. `blind` asks as if nobody had asked exactly this before.
         """
         asked = self.index.ask(question)
         if not self.index.entries or not asked.variants[-1]:
             return Finding(Decision.ABSTAIN, 0.0, ())
-        table = self.index.score(asked)
+        hide = self.index.hiding(asked.variants[0]) if blind else None
+        table = self.index.score(asked, hide=hide)
+        found = self._found(asked, table)
+        if self._negatives is not None and self._unwanted(self._negatives, asked, table, blind=blind):
+            return replace(found, decision=Decision.ABSTAIN, refused=True)
+        return found
+
+    def _unwanted(self, negatives: "Strange", asked: Asked, table: Scores, *, blind: bool) -> bool:
+        """Whether the question says nearly the same as one that is out of scope, and is nearer to it than to any
+        entry."""
+        hide = np.array([text == asked.variants[0] for text in negatives.texts]) if blind else None
+        characters, lite, full = negatives.score(asked, hide=hide)
+        known = table[:, [CHANNELS.index(name) for name in ("characters", "lite", "full")]].max(axis=0)
+        close = lite if asked.full is None else full
+        best = known[1] if asked.full is None else known[2]
+        return bool((characters >= SAME or close >= SAME_MEANING) and characters > known[0] and close > best)
+
+    def _found(self, asked: Asked, table: Scores) -> Finding:
         sides = [self._side(asked, table, rich) for rich in (True, False) if (self.index.rich == rich).any()]
         loudness = [Decision.ABSTAIN, Decision.CHOICES, Decision.ANSWER]
         first, *others = sorted(sides, key=lambda side: (-loudness.index(side.decision), -side.confidence))

@@ -26,6 +26,7 @@ from desk.queue import QueueEntry
 from desk.staff import ApiToken, Staff, StaffSession
 from desk.storm import Storm
 from knowledge.entries import GuideVersion
+from knowledge.learning import LearnedQuestion, LearningChange, LearningItem
 
 ALL: Final = {
     table.__tablename__
@@ -62,6 +63,9 @@ ALL: Final = {
         Event,
         GuideVersion,
         Handover,
+        LearnedQuestion,
+        LearningChange,
+        LearningItem,
         ParkedUpdate,
         PolicyVersion,
         RecordLine,
