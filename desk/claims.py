@@ -4,6 +4,7 @@
 one customer and nobody takes more than they can. Why this one is stored with the claim and can be replayed.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -35,8 +36,8 @@ class Claim:
     why: dict[str, Any]
 
 
-# An entry whose skill or language nobody at work has is anybody's. A head that another claim is just taking is skipped,
-# for it is gone; nothing else ever locks a waiting entry for longer than its own move.
+# An entry whose skill or language nobody at work has is anybody's. A locked head is skipped, for it is just leaving the
+# line: claims lock none that they cannot take (the seat is theirs before), and who locks without taking holds `LINE`.
 _CLAIM: Final = text(
     f"""
     WITH live AS (
@@ -56,10 +57,12 @@ _CLAIM: Final = text(
         FROM queue_entry q CROSS JOIN me LEFT JOIN account a ON a.id = q.account_id
         WHERE q.status IN ('waiting', 'offered')
     ), head AS (
-        SELECT q.id, line.rank, q.status AS was FROM queue_entry q JOIN line ON line.id = q.id
+        SELECT q.id, line.rank, q.status AS was FROM queue_entry q JOIN line ON line.id = q.id CROSS JOIN me
         WHERE q.status IN ('waiting', 'offered') AND (q.status = 'waiting' OR q.offered_to = :me)
+          AND (me.load < me.capacity OR q.status = 'offered')
           AND CASE WHEN CAST(:wanted AS bigint) IS NULL THEN line.cause = '' ELSE q.id = :wanted AND NOT EXISTS (
-            SELECT FROM line ahead WHERE ahead.cause = '' AND ahead.rank <= 2 AND ahead.rank < line.rank) END
+            SELECT FROM line ahead WHERE ahead.cause = '' AND ahead.rank <= 2
+              AND (ahead.rank, ahead.joined_at, ahead.id) < (line.rank, line.joined_at, line.id)) END
         ORDER BY line.rank, q.joined_at, q.id LIMIT 1 FOR UPDATE OF q SKIP LOCKED
     ), place AS (
         UPDATE seat SET load = load + CASE WHEN head.was = 'offered' THEN 0 ELSE 1 END FROM head
@@ -76,10 +79,13 @@ _CLAIM: Final = text(
       (SELECT count(*) FROM line) AS waiting,
       (SELECT jsonb_agg(jsonb_build_object('entry', l.id, 'rank', l.rank, 'joined_at', l.joined_at, 'cause', l.cause)
          ORDER BY l.rank, l.joined_at, l.id)
-       FROM (SELECT * FROM line ORDER BY rank, joined_at, id LIMIT :kept) l) AS line
+       FROM (SELECT * FROM (SELECT *, row_number() OVER (ORDER BY rank, joined_at, id) AS n FROM line) numbered
+         WHERE n <= :kept OR id = taken.id) l) AS line
     FROM taken, place
     """
 )
+
+_SHARE: Final = text("SELECT pg_advisory_xact_lock_shared(:line)")
 
 
 async def claim_next(
@@ -90,6 +96,7 @@ async def claim_next(
     Raises NotAtDesk, NoCapacity; for a wanted one also EntryTaken, and OutOfTurn when the green channel is ahead.
     """
     await presence.beat(db, staff_id, at=at)
+    await db.execute(_SHARE, {"line": queue.LINE})
     alive = at - timedelta(seconds=rules.lease_s)
     facts = {"me": staff_id, "at": at, "alive": alive, "wanted": wanted, "kept": LINE_KEPT}
     row = (await db.execute(_CLAIM, facts)).first()
@@ -173,13 +180,6 @@ async def held(db: AsyncSession, conversation_id: int) -> Conversation:
     return (await db.exec(query.execution_options(populate_existing=True))).one()
 
 
-async def _seats(db: AsyncSession, changes: dict[int, int]) -> None:
-    """Change how many customers agents hold, always in the same order."""
-    for staff_id, change in sorted(changes.items()):
-        mine = update(Seat).where(col(Seat.staff_id) == staff_id).values(load=col(Seat.load) + change)
-        await db.exec(mine.execution_options(synchronize_session=False))
-
-
 # -- offers -----------------------------------------------------------------------------------------------------------
 
 # the manager of the customer's area first, then whoever has been free the longest; a seat is reserved at once
@@ -202,17 +202,19 @@ _OFFER: Final = text(
 async def offer(db: AsyncSession, rules: QueueRules, number: int, fit: list[int], *, manager: int | None,
                 at: datetime) -> int | None:  # fmt: skip
     """Offer a waiting customer to the agent who should have them; whose, or None when nobody is free."""
-    query = select(QueueEntry).where(col(QueueEntry.id) == number, col(QueueEntry.status) == Status.WAITING)
-    found = (await db.exec(query.with_for_update(skip_locked=True).execution_options(populate_existing=True))).first()
-    if found is None:
-        return None
+    declined = (await queue.entry(db, number)).declined
     alive = at - timedelta(seconds=rules.lease_s)
-    for but in ([*found.declined], []) if found.declined else ([],):
+    for but in ([*declined], []) if declined else ([],):
         facts = {"alive": alive, "but": but, "fit": fit, "manager": manager}
         chosen = (await db.execute(_OFFER, facts)).scalar()
         if chosen is not None:
             break
     else:
+        return None  # before the customer was locked: a claim would pass them
+    query = select(QueueEntry).where(col(QueueEntry.id) == number, col(QueueEntry.status) == Status.WAITING)
+    found = (await db.exec(query.with_for_update(skip_locked=True).execution_options(populate_existing=True))).first()
+    if found is None:
+        await presence.carry(db, {chosen: -1})
         return None
     found.offered_to, found.offer_until = chosen, at + timedelta(seconds=rules.offer_s)
     told = {"agent": chosen, "until": found.offer_until.isoformat(), "passed_over": found.declined}
@@ -231,7 +233,7 @@ async def decline(db: AsyncSession, number: int, staff_id: int | None, *, by: st
     found.declined = [*[each for each in found.declined if each != agent], agent]
     found.offered_to = found.offer_until = None
     await move(db, found, Act.DECLINE, by=by, at=at, agent=agent, lapsed=staff_id is None)
-    await _seats(db, {agent: -1})
+    await presence.carry(db, {agent: -1})
     return True
 
 
@@ -262,7 +264,7 @@ async def open_by(
     conversation.handler, conversation.agent_id = Handler.AGENT, staff_id
     db.add(conversation)
     await db.flush()
-    await _seats(db, {staff_id: 1})
+    await presence.carry(db, {staff_id: 1})
     await queue.log(db, entry, Act.CLAIM, before=None, by=by, at=at, agent=staff_id, reason=Reason.AGENT)
     return entry
 
@@ -277,7 +279,7 @@ async def end(
     invited = entry.offered_to
     entry.offered_to = entry.offer_until = None
     await move(db, entry, act, by=by, at=at, agent=staff_id, outcome=outcome, category=category, note=note)
-    await _seats(db, {staff_id: -1, **({invited: -1} if invited else {})})
+    await presence.carry(db, {staff_id: -1, **({invited: -1} if invited else {})})
     conversation = await held(db, conversation_id)
     conversation.handler, conversation.agent_id = Handler.BOT, None
     db.add(conversation)
@@ -293,11 +295,12 @@ async def transfer(
     With `to` None it goes back to the queue, to its old place. Raises NotYours, NotAtDesk, NoCapacity.
     """
     entry = await _mine(db, conversation_id, staff_id)
+    await _lock_seats(db, staff_id, to, entry.offered_to)
     if entry.status == Status.TRANSFERRING:
         await _withdraw(db, entry, by=by, at=at)
     if to is None:
         entry.skill = entry.skill if skill is None else skill
-        await _back(db, entry, Act.RELEASE, by=by, at=at, summary=summary)
+        await presence.carry(db, await _back(db, entry, Act.RELEASE, by=by, at=at, summary=summary))
         return Claim(entry, await _hand(db, entry, None), entry.why)
     alive = at - timedelta(seconds=rules.lease_s)
     taken = update(Seat).where(col(Seat.staff_id) == to, col(Seat.status) == Presence.ONLINE)
@@ -321,7 +324,7 @@ async def accept_transfer(db: AsyncSession, conversation_id: int, staff_id: int,
     former, entry.agent_id = entry.agent_id or 0, staff_id
     entry.offered_to = entry.offer_until = None
     await move(db, entry, Act.ACCEPT, by=by, at=at, agent=staff_id, former=former)
-    await _seats(db, {former: -1})
+    await presence.carry(db, {former: -1})
     return Claim(entry, await _hand(db, entry, staff_id), entry.why)
 
 
@@ -342,7 +345,13 @@ async def _withdraw(db: AsyncSession, entry: QueueEntry, *, by: str, at: datetim
     invited = entry.offered_to or 0
     entry.offered_to = entry.offer_until = None
     await move(db, entry, Act.KEEP, by=by, at=at, agent=entry.agent_id, invited=invited)
-    await _seats(db, {invited: -1})
+    await presence.carry(db, {invited: -1})
+
+
+async def _lock_seats(db: AsyncSession, *staff: int | None) -> None:
+    """Have several seats before changing the first of them, in the order in which everybody takes them."""
+    theirs = select(Seat.staff_id).where(col(Seat.staff_id).in_([each for each in staff if each is not None]))
+    await db.exec(theirs.order_by(col(Seat.staff_id)).with_for_update())
 
 
 async def take_over(
@@ -352,36 +361,46 @@ async def take_over(
     entry = await queue.open_entry(db, conversation_id, lock=True)
     if entry is None or entry.status not in queue.HELD or entry.agent_id == staff_id:
         raise NotYours()
+    await presence.seat(db, staff_id, at=at)
+    await _lock_seats(db, staff_id, entry.agent_id, entry.offered_to)
     if entry.status == Status.TRANSFERRING:
         await _withdraw(db, entry, by=by, at=at)
-    await presence.seat(db, staff_id, at=at)
     former, entry.agent_id = entry.agent_id or 0, staff_id
     await move(db, entry, Act.TAKE_OVER, by=by, at=at, agent=staff_id, former=former, reason=reason)
-    await _seats(db, {former: -1, staff_id: 1})
+    await presence.carry(db, {former: -1, staff_id: 1})
     return Claim(entry, await _hand(db, entry, staff_id), entry.why)
 
 
 # -- agents who go ----------------------------------------------------------------------------------------------------
 
 
-async def _back(db: AsyncSession, entry: QueueEntry, act: Act, *, by: str, at: datetime, **told: Any) -> None:
-    """Back to the line, at the old place."""
+async def _back(
+    db: AsyncSession, entry: QueueEntry, act: Act, *, by: str, at: datetime, **told: Any
+) -> dict[int, int]:  # fmt: skip
+    """Back to the line, at the old place; how many customers that takes from whom."""
     agent, invited = entry.agent_id or 0, entry.offered_to
     entry.agent_id = entry.claimed_at = entry.offered_to = entry.offer_until = None
     entry.declined = []
     await move(db, entry, act, by=by, at=at, agent=agent, **told)
-    await _seats(db, {agent: -1, **({invited: -1} if invited else {})})
+    return {agent: -1, **({invited: -1} if invited else {})}
 
 
 async def give_back_all(db: AsyncSession, staff_id: int, act: Act, *, by: str, at: datetime) -> list[Claim]:
     """Everything an agent holds goes back to the line, at its old place; what they were offered stays in it."""
     query = select(QueueEntry).where(col(QueueEntry.agent_id) == staff_id, col(QueueEntry.status).in_(queue.HELD))
     query = query.order_by(col(QueueEntry.id)).with_for_update().execution_options(populate_existing=True)
-    given = []
-    for entry in (await db.exec(query)).all():
-        await _back(db, entry, act, by=by, at=at)
-        given.append(Claim(entry, await _hand(db, entry, None), entry.why))
-    return given
+    return await _give_back(db, (await db.exec(query)).all(), act, by=by, at=at)
+
+
+async def _give_back(
+    db: AsyncSession, entries: Sequence[QueueEntry], act: Act, *, by: str, at: datetime
+) -> list[Claim]:
+    """Several customers at once, so that all seats are changed in one order."""
+    changes: Counter[int] = Counter()
+    for entry in entries:
+        changes.update(await _back(db, entry, act, by=by, at=at))
+    await presence.carry(db, changes)
+    return [Claim(entry, await _hand(db, entry, None), entry.why) for entry in entries]
 
 
 async def vanished(db: AsyncSession, rules: QueueRules, *, at: datetime) -> list[int]:
@@ -392,14 +411,19 @@ async def vanished(db: AsyncSession, rules: QueueRules, *, at: datetime) -> list
 
 
 async def lapse(db: AsyncSession, rules: QueueRules, staff_id: int, *, at: datetime) -> list[Claim]:
-    """An agent has vanished: what they hold goes back to the line. Nothing happens if they were heard of meanwhile."""
-    query = select(QueueEntry.id).where(col(QueueEntry.agent_id) == staff_id, col(QueueEntry.status).in_(queue.HELD))
-    # entries before the seat, as everywhere
-    await db.exec(query.order_by(col(QueueEntry.id)).with_for_update())
-    seat = await presence.seat(db, staff_id, at=at, lock=True)
+    """An agent has vanished: what they hold goes back to the line. Nothing happens if they were heard of meanwhile.
+
+    What somebody is just changing is left for the next time.
+    """
+    query = select(QueueEntry).where(col(QueueEntry.agent_id) == staff_id, col(QueueEntry.status).in_(queue.HELD))
+    query = query.order_by(col(QueueEntry.id)).execution_options(populate_existing=True)
+    # entries before seats, as everywhere
+    entries = (await db.exec(query.with_for_update(skip_locked=True))).all()
+    await _lock_seats(db, staff_id, *(each.offered_to for each in entries))
+    seat = await presence.seat(db, staff_id, at=at)
     if seat.heartbeat_at > at - timedelta(seconds=rules.lease_s):
         return []
-    given = await give_back_all(db, staff_id, Act.LAPSE, by="greenline", at=at)
+    given = await _give_back(db, entries, Act.LAPSE, by="greenline", at=at)
     await db.refresh(seat)
     if seat.status == Presence.ONLINE:
         seat.status, seat.lapsed_at, seat.changed_at = Presence.AWAY, at, at

@@ -3,6 +3,7 @@
 Being there is proved again and again: an agent who is not heard of for the length of the lease counts as gone.
 """
 
+from collections.abc import Mapping
 from datetime import datetime, time, timedelta
 from enum import StrEnum
 from typing import Any, Final
@@ -116,17 +117,22 @@ async def equip(
 
 
 async def beat(db: AsyncSession, staff_id: int, *, at: datetime) -> None:
-    """The agent was heard of. Whoever had vanished while online is online again."""
+    """The agent was heard of; their seat is locked. Whoever had vanished while online is online again."""
     mine = col(Seat.staff_id) == staff_id
-    await db.exec(
-        update(Seat).where(mine, col(Seat.heartbeat_at) < at).values(heartbeat_at=at)
-        .execution_options(synchronize_session=False)
-    )  # fmt: skip
+    heard = update(Seat).where(mine).values(heartbeat_at=func.greatest(col(Seat.heartbeat_at), at))
+    await db.exec(heard.execution_options(synchronize_session=False))
     back = update(Seat).where(mine, col(Seat.lapsed_at).is_not(None), col(Seat.status) == Presence.AWAY)
     back = back.values(status=Presence.ONLINE, lapsed_at=None, changed_at=at)
     if (await db.exec(back.execution_options(synchronize_session=False))).rowcount:
         facts = {"before": Presence.AWAY, "status": Presence.ONLINE}
         await events.record(db, "presence.changed", f"staff:{staff_id}", by=f"staff:{staff_id}", at=at, **facts)
+
+
+async def carry(db: AsyncSession, changes: Mapping[int, int]) -> None:
+    """Change how many customers agents hold (staff id to difference), always in the same order."""
+    for staff_id, change in sorted(changes.items()):
+        theirs = update(Seat).where(col(Seat.staff_id) == staff_id).values(load=col(Seat.load) + change)
+        await db.exec(theirs.execution_options(synchronize_session=False))
 
 
 async def overview(db: AsyncSession) -> list[tuple[Seat, Staff]]:

@@ -13,7 +13,7 @@ from sqlalchemy import Column, Index, SmallInteger, text
 from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from desk import events
+from desk import events, presence
 from desk.columns import facts, key, moment, one_of, ref, words
 from desk.conversations import Conversation, Handler
 from desk.customers import Account
@@ -25,6 +25,7 @@ from desk.store import notify
 
 RECENT: Final = timedelta(hours=24)  # whose handling times count for an estimate
 ENOUGH: Final = 5  # finished conversations that make a recent handling time
+LINE: Final = 0x6C696E65  # advisory lock: claims share it, whoever locks waits without taking them has it alone
 
 
 class Status(StrEnum):
@@ -194,7 +195,10 @@ async def leave(db: AsyncSession, conversation: Conversation, *, by: str, at: da
     found = await open_entry(db, conversation.id or 0, if_free=True)
     if found is None or found.status not in (Status.WAITING, Status.OFFERED):
         return None
+    offered, found.offered_to, found.offer_until = found.offered_to, None, None
     await move(db, found, Act.LEAVE, by=by, at=at, rank=Rank(found.rank).key)
+    if offered is not None:
+        await presence.carry(db, {offered: -1})
     conversation.handler, conversation.agent_id = Handler.BOT, None
     db.add(conversation)
     return found
@@ -222,12 +226,14 @@ async def _resort(db: AsyncSession, entry: QueueEntry, rank: Rank, *, by: str, a
 
 async def note_ranks(db: AsyncSession, *, at: datetime) -> int:
     """Log every wait whose rank is another than when it was last seen: the archive has changed. Returns how many."""
-    found = await db.execute(_CHANGED)
-    changed = [(row.id, Rank(row.now)) for row in found]
+    if not (await db.execute(_CHANGED)).all():
+        return 0
+    # a claim skips what is locked, and these stay in the line: so no claim runs meanwhile
+    await db.execute(text("SELECT pg_advisory_xact_lock(:line)"), {"line": LINE})
+    changed = [(row.id, Rank(row.now)) for row in await db.execute(_CHANGED)]
     for number, rank in changed:
-        # locked only for a moment, and only those that move anyway
         query = select(QueueEntry).where(col(QueueEntry.id) == number).with_for_update(skip_locked=True)
-        if (there := (await db.exec(query)).first()) is not None:
+        if (there := (await db.exec(query.execution_options(populate_existing=True))).first()) is not None:
             await _resort(db, there, rank, by="greenline", at=at)
     return len(changed)
 
