@@ -26,9 +26,14 @@ from api.services import Services
 from bot.assistant import Assistant
 from bot.codes import Codes
 from bot.mind import Mind
+from bot.on_call import OnCall
+from bot.reception import Reception
 from bot.telegram import service as telegram_service
 from bot.telegram.service import TelegramService
-from desk import archive_runs, binding, january, jobs, logs, postgres, retention, settings, sms
+from bot.trials import TASK as TRY_LEARNING
+from bot.trials import Trials
+from bot.usher import Usher
+from desk import alarms, archive_runs, binding, january, jobs, logs, postgres, retention, settings, sms
 from desk.attachments import Folder
 from desk.clock import SystemClock
 from desk.errors import DatabaseDown, DeskError, SetupError
@@ -76,7 +81,8 @@ async def wired(config: Settings, url: str, *, telegram: bool) -> AsyncIterator[
     store, clock = Store(url), SystemClock()
     storage = Folder(config.data_dir / "attachments")
     mind = Mind(store, clock, config)
-    assistant = Assistant(store, mind, clock, language=config.locale)
+    reception = Reception(config.zone)
+    assistant = Assistant(store, mind, clock, reception, language=config.locale)
     service = None
     try:
         async with Bell(url) as bell:
@@ -129,21 +135,34 @@ async def working(services: Services) -> AsyncIterator[None]:
 
     jobs.register(app, "retry_orphans", retry_orphans, cron="* * * * * */10")
     jobs.register(app, "tidy", tidy, cron="30 18 * * *")
+    trials = Trials(services.store, services.mind, services.clock, zone=services.settings.zone)
+
+    async def try_learning(change: int) -> None:
+        await services.mind.loaded.wait()
+        await trials.work(change)
+
+    jobs.register(app, TRY_LEARNING, try_learning)
     jobs.register(app, "finish_album", finish_album)
     jobs.register(app, "fetch_files", fetch_files)
     jobs.register(app, archive_runs.TASK, import_archive)
     gateway = sms.from_settings(services.settings)
     codes = Codes(services.store, services.clock, gateway, services.settings.locale)
     jobs.register(app, binding.SEND, codes.send)
+    jobs.register(app, alarms.TELL, OnCall(services.store, gateway, services.settings.locale).tell)
+    usher = Usher(services.store, services.bell, services.clock, Reception(services.settings.zone))
     # every hour, because the day begins when the service area says so
     jobs.register(app, "attend_classification", attend_classification, cron="10 * * * *")
     async with app.open_async():
-        worker = asyncio.create_task(jobs.work(app), name="worker")
+        tasks = [
+            asyncio.create_task(jobs.work(app), name="worker"),
+            asyncio.create_task(usher.run(), name="usher"),
+        ]
         try:
             yield
         finally:
-            worker.cancel()
-            await asyncio.gather(worker, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def run_until_stopped(main: Callable[[asyncio.Event], Any]) -> None:

@@ -15,7 +15,24 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import templates
-from api import access, areas, chat, console, customers, guide, links, oidc, policy, problems, staff, tiers
+from api import (
+    access,
+    areas,
+    chat,
+    console,
+    conversations,
+    customers,
+    feed,
+    guide,
+    links,
+    oidc,
+    policy,
+    problems,
+    promises,
+    queue,
+    staff,
+    tiers,
+)
 from api.guard import Limits, Sized
 from api.pages import language_of, static
 from api.services import Services, Use
@@ -45,6 +62,7 @@ def create_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     app.state.limits = Limits()
+    app.state.feed = feed.Feed(services)
     app.add_middleware(GZipMiddleware, minimum_size=1024)
     encrypted = (services.settings.public_url or "").startswith("https://")
     app.add_middleware(Sized)
@@ -63,6 +81,10 @@ def create_app(services: Services) -> FastAPI:
         areas.router,
         links.router,
         policy.router,
+        queue.router,
+        conversations.router,
+        promises.router,
+        feed.router,
     ):
         app.include_router(router)
     app.include_router(console.pages)

@@ -13,6 +13,7 @@ from fastapi import APIRouter, Depends, Form, Header, Request, UploadFile
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, Field
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 import templates
 from api import guard
@@ -21,10 +22,13 @@ from api.guard import Limited, Limits, OwnPages
 from api.pages import language_of, static
 from api.problems import RESPONSES
 from api.services import Services, Tx, Use
+from bot.handling import number
 from bot.inbound import File, Inbound, Location, storable
-from desk import attachments, conversations
-from desk.conversations import Channel, Conversation, Direction, RecordLine
+from desk import attachments, conversations, policy, presence
+from desk import queue as waiting
+from desk.conversations import Channel, Conversation, Direction, Handler, RecordLine
 from desk.errors import BadCursor, EmptyMessage, UnknownSession
+from desk.store import notify
 
 router = APIRouter(prefix="/api/v1/chat", tags=["chat"], responses=RESPONSES, dependencies=[OwnPages])
 pages = APIRouter(include_in_schema=False, dependencies=[OwnPages])
@@ -40,12 +44,23 @@ class SessionRequest(BaseModel):
     language: str | None = Field(default=None, pattern="^(zh_CN|en)$")
 
 
+class PlaceView(BaseModel):
+    """Where somebody stands who waits for a person: how many are ahead in service order, and for how long about."""
+
+    position: int
+    ahead: int
+    estimate_s: int
+    agents: int
+
+
 class ConversationView(BaseModel):
-    """The state of a conversation as its customer sees it."""
+    """The state of a conversation as its customer sees it. `handler` is bot, queue or agent; agents have numbers."""
 
     id: int
     language: str
     handler: str
+    agent: str | None = None
+    queue: PlaceView | None = None
 
 
 class Session(BaseModel):
@@ -105,7 +120,9 @@ class MessageView(BaseModel):
     id: int
     direction: Direction
     client_id: str | None = None
-    by: str
+    by: str  # customer, bot, system or agent
+    agent: str | None = None  # the agent's number
+    name: str = ""  # of a reply
     text: str
     choice: str | None = None
     choices: list[ChoiceView] = []
@@ -142,7 +159,9 @@ def view(line: RecordLine) -> MessageView:
         id=line.id or 0,
         direction=line.direction,
         client_id=client,
-        by=line.by,
+        by=line.by if line.by in ("customer", "bot", "system") else "agent",
+        agent=number(body["agent"]) if body.get("agent") else None,
+        name=body.get("name", ""),
         text=line.text,
         choice=body.get("choice"),
         choices=body.get("choices", []),
@@ -153,9 +172,18 @@ def view(line: RecordLine) -> MessageView:
     )
 
 
-def shown(conversation: Conversation) -> ConversationView:
+async def shown(db: AsyncSession, conversation: Conversation, *, at: datetime) -> ConversationView:
     """A conversation for its customer."""
-    return ConversationView(id=conversation.id or 0, language=conversation.language, handler=conversation.handler)
+    place = None
+    if conversation.handler == Handler.QUEUE:
+        rules = (await policy.current(db, at=at)).queue
+        agents = await presence.online(db, at=at)
+        place = (await waiting.places(db, rules, agents=agents, at=at)).get(conversation.id or 0)
+    return ConversationView(
+        id=conversation.id or 0, language=conversation.language, handler=conversation.handler,
+        agent=number(conversation.agent_id) if conversation.agent_id else None,
+        queue=PlaceView(**place.model_dump()) if place else None,
+    )  # fmt: skip
 
 
 async def _token(request: Request, authorization: Annotated[str | None, Header()] = None) -> str:
@@ -211,7 +239,8 @@ async def begin(
     language = (wanted.language if wanted else None) or language_of(request)
     token, conversation = await _begin(use, limits, request, language)
     _remember(response, request, use, token)
-    return Session(token=token, conversation=shown(conversation))
+    async with use.store.transaction() as db:
+        return Session(token=token, conversation=await shown(db, conversation, at=use.clock.now()))
 
 
 @router.post("/messages")
@@ -239,17 +268,17 @@ async def send(
     received = await use.assistant.receive(inbound)
     if received is None:
         raise EmptyMessage()
-    return Messages(
-        messages=[view(line) for line in (received.line, *received.replies)],
-        conversation=shown(received.conversation),
-    )
+    async with use.store.transaction() as db:
+        state = await shown(db, received.conversation, at=use.clock.now())
+    return Messages(messages=[view(line) for line in (received.line, *received.replies)], conversation=state)
 
 
 @router.get("/messages")
-async def history(current: Current, db: Tx, after: int = 0, limit: int = 200) -> Messages:
+async def history(current: Current, use: Use, db: Tx, after: int = 0, limit: int = 200) -> Messages:
     """The lines behind `after`, at most 200, oldest first."""
     lines = await conversations.lines(db, current.id or 0, after=_behind(str(after)), limit=max(1, min(limit, PAGE)))
-    return Messages(messages=[view(line) for line in lines], conversation=shown(current))
+    state = await shown(db, current, at=use.clock.now())
+    return Messages(messages=[view(line) for line in lines], conversation=state)
 
 
 def _behind(place: str) -> int:
@@ -267,13 +296,19 @@ def _resumed(last_event_id: Annotated[str | None, Header()] = None, after: str |
 @router.get("/events", response_class=EventSourceResponse)
 async def stream(current: Current, use: Use, last: Annotated[int, Depends(_resumed)]) -> AsyncIterator[ServerSentEvent]:
     """New lines as they are written; resumes behind Last-Event-ID (or `after`) without loss."""
-    state = shown(current)
-    async for rung in use.bell.rings(f"conversation:{current.id}", patience=15):
+    state: ConversationView | None = None
+    topics = (f"conversation:{current.id}", "queue")
+    async for rung in use.bell.rings(*topics, patience=15):
         quiet = not rung
+        if f"conversation:{current.id}|typing" in rung:
+            yield ServerSentEvent(event="typing", data={})
+        if state and state.handler != Handler.QUEUE and rung == {"queue"}:
+            continue  # somebody else's wait
         while True:
             async with use.store.transaction() as db:
                 lines = await conversations.lines(db, current.id or 0, after=last, limit=PAGE)
-                now = shown(await db.get_one(Conversation, current.id))
+                talk = await db.get_one(Conversation, current.id)
+                now = await shown(db, talk, at=use.clock.now())
             for line in lines:
                 last = line.id or last
                 yield ServerSentEvent(id=str(last), event="message", data=view(line).model_dump(mode="json"))
@@ -285,6 +320,14 @@ async def stream(current: Current, use: Use, last: Annotated[int, Depends(_resum
             yield ServerSentEvent(event="conversation", data=now.model_dump(mode="json"))
         if quiet:
             yield ServerSentEvent(comment="still here")
+
+
+@router.post("/typing", status_code=204)
+async def typing(request: Request, current: Current, db: Tx, limits: Limited) -> None:
+    """Tell the agent that the customer is writing."""
+    limits.take("typing", str(current.id), guard.MESSAGES)
+    if current.agent_id is not None:
+        await notify(db, "typing", f"conversation:{current.id}:{current.agent_id}")
 
 
 @router.post("/attachments", status_code=201)
@@ -314,7 +357,7 @@ async def upload(file: UploadFile, request: Request, current: Current, use: Use,
 async def download(number: str, current: Current, use: Use, db: Tx) -> Response:
     """A file of this conversation."""
     kept = await attachments.of_conversation(db, number, current.id or 0)
-    shown_inline = kept.media_type in ("image/png", "image/jpeg", "image/webp", "image/gif")
+    shown_inline = kept.media_type in attachments.INLINE
     # anything but a picture is saved, never run in our origin
     headers = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"}
     if not shown_inline:

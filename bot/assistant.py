@@ -13,13 +13,17 @@ from bot.dialogue import Alarm, Heard, Left, Outcome, Scene
 from bot.identity import AskManager, Choose, ConfirmCode, Mine, ProveName, Redeem, SendCode, Told, Unbind, Wish
 from bot.inbound import Inbound
 from bot.mind import Mind
-from desk import areas, binding, conversations, deliveries, events, jobs, masks
+from bot.reception import SKILLS, Join, Leave, Reception
+from bot.speech import say
+from desk import alarms, areas, binding, conversations, events, jobs, masks, policy, queue
 from desk.clock import Clock
 from desk.conversations import Address, Channel, Conversation, Direction, Handler, RecordLine
 from desk.customers import Account
 from desk.errors import DeskError, EmptyMessage, GuideLoading
+from desk.queue import Reason
+from desk.ranks import rank_of
 from desk.store import Store
-from knowledge import checklists
+from knowledge import checklists, temper
 from knowledge import text as words
 from knowledge.intents import Intent, Reading
 from templates import Reply
@@ -45,8 +49,9 @@ class Received:
 class Assistant:
     """Understands messages and answers them, the same on every channel."""
 
-    def __init__(self, store: Store, mind: Mind, clock: Clock, *, language: str) -> None:
+    def __init__(self, store: Store, mind: Mind, clock: Clock, reception: Reception, *, language: str) -> None:
         self._store, self._mind, self._clock, self._language = store, mind, clock, language
+        self._reception = reception
 
     async def receive(self, inbound: Inbound) -> Received | None:
         """Handle one message in one transaction: record, decide, store replies, commit.
@@ -78,10 +83,14 @@ class Assistant:
             line = await self._record(db, conversation, inbound, at)
             conversation.last_inbound_at = at
             replies: list[RecordLine] = []
-            if conversation.handler == Handler.BOT:
-                try:
+            try:
+                if conversation.handler == Handler.AGENT:
+                    await self._overhear(db, conversation, inbound, line, at)
+                else:
                     replies = await self._answer(db, conversation, address, inbound, line, at)
-                except GuideLoading as error:
+            except GuideLoading as error:
+                # whoever talks with a person needs no guide
+                if conversation.handler == Handler.BOT:
                     replies = await self._regret(db, conversation, address, error, line, at)
             db.add(conversation)
             return Received(conversation, line, replies)
@@ -93,7 +102,7 @@ class Assistant:
             conversation, place = await conversations.open_at(db, channel, address, name="", language=language, at=at)
             assert conversation.id is not None
             if not await conversations.lines(db, conversation.id, limit=1):
-                await self._say(db, conversation, place, [dialogue.greeting(conversation.language)], None, at)
+                await say(db, conversation, place, [dialogue.greeting(conversation.language)], None, at)
             return conversation
 
     async def finish_album(self, conversation_id: int, album: str) -> None:
@@ -139,7 +148,7 @@ class Assistant:
         title, advice = templates.error_words(names, conversation.language, **error.facts)
         choices = (dialogue.keep(line.id or 0), dialogue.MENU)
         reply = Reply("error", {"title": title, "advice": advice}, choices)
-        return await self._say(db, conversation, address, [reply], line.id, at)
+        return await say(db, conversation, address, [reply], line.id, at)
 
     async def _before(self, db: AsyncSession, line: RecordLine) -> Received:
         assert line.id is not None
@@ -157,7 +166,7 @@ class Assistant:
             body=inbound.body(),
             at=at,
         )
-        await conversations.write(db, line)
+        await conversations.write(db, line, conversation)
         if any(file.remote for file in inbound.files):
             await jobs.defer(db, "fetch_files", line=line.id)
         return line
@@ -175,19 +184,89 @@ class Assistant:
         if self._slipped(conversation, inbound, at):
             return []
         heard = await self._hear(inbound)
-        if inbound.album and not heard.reading.danger:
+        waits = conversation.handler == Handler.QUEUE
+        if inbound.album and not heard.reading.danger and not waits:
             await self._gather(db, conversation, inbound, line.id, at)
             return []
         self._follow_language(conversation, inbound)
         kept = await self._kept(db, conversation, inbound.choice, before=line.id)
         held = await binding.accounts_of(db, conversation.contact_id)
-        outcome = dialogue.step(self._scene(conversation, line.id, kept, held), inbound, heard)
+        decide = dialogue.waiting if waits else dialogue.step
+        outcome = decide(self._scene(conversation, line.id, kept, held), inbound, heard)
         if outcome.wish:
             told = await self._fulfil(db, conversation, address, outcome.wish, held, at)
             outcome = dialogue.turned(identity.after(outcome.wish, told, outcome.flow))
         line.body = {**line.body, "understood": _understood(heard)}
         db.add(line)
-        return await self._carry_out(db, conversation, address, outcome, line.id, at)
+        replies = await self._carry_out(db, conversation, address, outcome, line.id, at)
+        said = await self._receive(db, conversation, inbound, heard, outcome, held, at)
+        return replies + await say(db, conversation, address, said, line.id, at)
+
+    async def _receive(
+        self,
+        db: AsyncSession,
+        conversation: Conversation,
+        inbound: Inbound,
+        heard: Heard,
+        outcome: Outcome,
+        held: Sequence[Account],
+        at: datetime,
+    ) -> list[Reply]:
+        """What the reception says: to whoever wants a person, should have one, or asks where they stand."""
+        matter = SKILLS.get(heard.reading.intent) if heard.reading.confidence >= dialogue.SURE else None
+        if matter:
+            conversation.state = {**conversation.state, "matter": matter}
+        wish = outcome.person
+        if outcome.asks_where:
+            return await self._reception.where(db, conversation, at=at)
+        if isinstance(wish, Leave):
+            return await self._reception.leave(db, conversation, at=at)
+        if wish is None and conversation.handler == Handler.BOT and not inbound.shared:
+            wish = await self._should_have_one(db, conversation, inbound, outcome, held, at)
+        if wish is None:
+            return []
+        conversation.state = {**conversation.state, "silent": 0}
+        skill = conversation.state.get("matter", "")
+        return await self._reception.join(db, conversation, wish, held, skill, at=at)
+
+    async def _should_have_one(
+        self,
+        db: AsyncSession,
+        conversation: Conversation,
+        inbound: Inbound,
+        outcome: Outcome,
+        held: Sequence[Account],
+        at: datetime,
+    ) -> Join | None:
+        """Whether a person should answer although nobody asked: anger, or the guide was silent once too often."""
+        if inbound.choice is not None or outcome.flow:
+            return None
+        silent = any(reply.name in ("silent", "silent_long") for reply in outcome.replies)
+        count = conversation.state.get("silent", 0) + 1 if silent else 0
+        conversation.state = {**conversation.state, "silent": count}
+        if temper.is_angry(inbound.text):
+            return Join(Reason.ANGER, unasked=True)
+        if not silent:
+            return None
+        if any(rank_of(each.tier, each.important).green for each in held):
+            return Join(Reason.RULE, unasked=True)
+        most = (await policy.current(db, at=at)).queue.abstentions
+        return Join(Reason.ABSTENTION, unasked=True) if count >= most else None
+
+    async def _overhear(
+        self, db: AsyncSession, conversation: Conversation, inbound: Inbound, line: RecordLine, at: datetime
+    ) -> None:
+        """A person answers here. Only danger makes us do something: others than this one must know at once."""
+        heard = await self._hear(inbound)
+        line.body = {**line.body, "understood": _understood(heard)}
+        db.add(line)
+        if heard.reading.danger:
+            await self._alarm(db, conversation, line.id or 0, at)
+
+    async def _alarm(self, db: AsyncSession, conversation: Conversation, line: int, at: datetime) -> None:
+        subject = f"conversation:{conversation.id}"
+        await events.record(db, "danger.reported", subject, by="customer", at=at, line=line)
+        await alarms.raise_alarm(db, conversation.id or 0, line, at=at)
 
     async def _hear(self, inbound: Inbound) -> Heard:
         if inbound.choice is not None or not inbound.text.strip() or dialogue.is_command(inbound.text):
@@ -290,6 +369,8 @@ class Assistant:
             return Told(None, _mine(account), manager.name, manager.phone)
         else:
             await binding.choose(db, conversation, account, at=at)
+            if conversation.handler == Handler.QUEUE:
+                await queue.identify(db, conversation, account, by="customer", at=at)
         return Told(proof, _mine(account))
 
     async def _carry_out(
@@ -322,34 +403,8 @@ class Assistant:
                         about=effect.about,
                     )
                 case Alarm():
-                    await events.record(db, "danger.reported", subject, by="customer", at=at, line=effect.line)
-        return await self._say(db, conversation, address, outcome.replies, line, at)
-
-    async def _say(
-        self,
-        db: AsyncSession,
-        conversation: Conversation,
-        address: Address,
-        replies: Sequence[Reply],
-        in_reply_to: int | None,
-        at: datetime,
-    ) -> list[RecordLine]:
-        said: list[RecordLine] = []
-        for reply in replies:
-            body = templates.render_reply(reply, conversation.language)
-            line = RecordLine(
-                conversation_id=conversation.id or 0,
-                channel=address.channel,
-                direction=Direction.OUT,
-                by="bot",
-                text=body.pop("text"),
-                body=body | {"in_reply_to": in_reply_to},
-                at=at,
-            )
-            await conversations.write(db, line)
-            await deliveries.enqueue(db, line, address, at=at)
-            said.append(line)
-        return said
+                    await self._alarm(db, conversation, effect.line, at)
+        return await say(db, conversation, address, outcome.replies, line, at)
 
 
 def _mine(account: Account, *, current: bool = False) -> Mine:

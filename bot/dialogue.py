@@ -8,6 +8,8 @@ from typing import Any, Final
 from bot import identity
 from bot.identity import Accounts, Redeem, Turn, Wish
 from bot.inbound import Inbound
+from bot.reception import ANYWAY, CALLBACK, LEAVE, Join, Leave, asks_where
+from desk.queue import Reason
 from knowledge.checklists import Checklists, ProjectType
 from knowledge.entries import Entry
 from knowledge.intents import Intent, Reading
@@ -21,9 +23,13 @@ NO_FACTS: Final[dict[str, Any]] = {}
 
 MENU: Final = Choice("menu", "menu", NO_FACTS)
 PERSON: Final = Choice("person", "person", NO_FACTS)
+MORE: Final = Choice("message", "write_more", NO_FACTS)
 CANCEL: Final = Choice("cancel", "cancel", NO_FACTS)
 CHECKLIST: Final = Choice("check", "checklist", NO_FACTS)
 
+DESK: Final[dict[str, Join | Leave]] = {
+    LEAVE.id: Leave(), CALLBACK.id: Leave(), ANYWAY.id: Join(Reason.BUTTON, anyway=True),
+}  # fmt: skip
 COMMANDS: Final = ("start", "help", "menu", "lang", "cancel")
 _BACK: Final = re.compile(r"^(返回|后退|上一步|重选|重新选|换一个|换个|back|change)\W*$", re.I)
 _SHORT: Final = 12  # characters of a message that is a word in passing, not a text of its own
@@ -75,6 +81,8 @@ class Outcome:
     language: str | None = None  # set = the customer fixed it
     effects: tuple[Left | Alarm, ...] = ()
     wish: Wish | None = None  # its result decides what is said: `turned(identity.after(…))`
+    person: Join | Leave | None = None  # into the line for a person, or out of it; what is said comes from there
+    asks_where: bool = False  # one's place in it
 
 
 def step(scene: Scene, inbound: Inbound, heard: Heard) -> Outcome:
@@ -110,6 +118,30 @@ def _step(scene: Scene, inbound: Inbound, heard: Heard) -> Outcome:
     if turn := identity.asked(inbound.text, scene.accounts):
         return turned(turn)
     return _meanwhile(scene, _question(scene, inbound, heard))
+
+
+def waiting(scene: Scene, inbound: Inbound, heard: Heard) -> Outcome:
+    """The step for somebody who waits for a person: their words are for that person.
+
+    Only danger, buttons, commands, and what the guide answers directly are replied to.
+    """
+    if heard.reading.danger and inbound.choice is None:
+        return replace(_danger(scene), flow={})
+    if inbound.choice is not None or inbound.token or is_command(inbound.text):
+        outcome = step(scene, inbound, heard)
+        if isinstance(outcome.person, Join):
+            return Outcome(asks_where=True)
+        return Outcome(person=Leave()) if inbound.text.startswith("/cancel") else outcome
+    if scene.flow.get("name") == "identity":
+        return step(scene, inbound, heard)
+    if heard.reading.intent == Intent.CANCEL and heard.reading.confidence >= SURE and len(inbound.text) <= _SHORT:
+        return Outcome(person=Leave())
+    if asks_where(inbound.text):
+        return Outcome(asks_where=True)
+    sure = heard.finding is not None and heard.finding.decision is Decision.ANSWER
+    if sure and heard.reading.intent == Intent.ASK_GUIDE:
+        return _question(scene, inbound, heard)
+    return Outcome()
 
 
 def turned(turn: Turn) -> Outcome:
@@ -213,8 +245,13 @@ def _tapped(scene: Scene, choice: str) -> Outcome:
         case "mine" | "bind" | "account" | "unbind" | "unbound":
             if turn := identity.tapped(scene.flow, action, argument, scene.accounts):
                 return turned(turn)
-        case "person" | "more":
-            return Outcome((Reply("leave_message", {"about": "message"}, (CANCEL,)),), flow=_message_flow("message"))
+        case "person":
+            return Outcome(person=Join(Reason.BUTTON))
+        case "queue":
+            if wanted := DESK.get(choice):
+                return Outcome(person=wanted)
+        case "message" | "more":
+            return Outcome((Reply("leave_message", {}, (CANCEL,)),), flow=_message_flow("message"))
         case "keep" if scene.kept:
             line, already = scene.kept
             return _left(line, "message", already=already)
@@ -249,9 +286,15 @@ def _question(scene: Scene, inbound: Inbound, heard: Heard) -> Outcome:
     if intent == Intent.CANCEL:
         return _cancelled(scene)
     if intent == Intent.HUMAN_AGENT:
-        return Outcome((Reply("leave_message", {"about": "person"}, (CANCEL,)),), flow=_message_flow("person"))
+        return Outcome(person=Join(Reason.WORDS))
     if intent != Intent.ASK_GUIDE:
-        choices = (keep(scene.line), Choice("person", "write_more", NO_FACTS), *_top_choice(scene, finding), MENU)
+        choices = (
+            keep(scene.line),
+            Choice("message", "write_more", NO_FACTS),
+            PERSON,
+            *_top_choice(scene, finding),
+            MENU,
+        )
         return Outcome((Reply(f"about_{intent}", {}, choices),))
     if outcome := _checklist_asked(scene, inbound.text, finding):
         return outcome
@@ -264,7 +307,7 @@ def _question(scene: Scene, inbound: Inbound, heard: Heard) -> Outcome:
     if identity.asks_manager(inbound.text):
         return turned(identity.begin(about=True))
     name = "silent_long" if len(inbound.text) > LONG else "silent"
-    return Outcome((Reply(name, {}, (keep(scene.line), MENU)),))
+    return Outcome((Reply(name, {}, (keep(scene.line), PERSON, MENU)),))
 
 
 def _received(scene: Scene, inbound: Inbound, heard: Heard) -> Outcome:

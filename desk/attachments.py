@@ -14,6 +14,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from desk.columns import moment, ref, words
 from desk.errors import BodyTooLarge, UnknownAttachment, UnsupportedFile
 
+INLINE: Final = ("image/png", "image/jpeg", "image/webp", "image/gif")  # pictures that browsers show safely
 LARGEST: Final = 20 * 1024 * 1024  # bytes; Telegram hands out no larger file either
 REFUSED: Final = frozenset(
     {".exe", ".bat", ".cmd", ".com", ".scr", ".js", ".vbs", ".msi", ".apk", ".sh", ".ps1", ".jar"}

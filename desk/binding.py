@@ -164,7 +164,7 @@ async def make_code(db: AsyncSession, number: int, no: str, *, at: datetime) -> 
     if code is None or code.used_at or code.expires_at <= at:
         return None
     held = await _supplied(db, no)
-    phones = [phone for phone in await _phones(db, held) if _MOBILE.fullmatch(phone)]
+    phones = [phone for phone in await registered_phones(db, held) if _MOBILE.fullmatch(phone)]
     if held is None or not phones:
         return None
     digits = f"{secrets.randbelow(1_000_000):06}"
@@ -207,7 +207,7 @@ async def prove_by_name(
         return await _throttled(db, address, How.NAME, no, at=at), None
     held = await _supplied(db, no)
     customer = await db.get(Customer, held.customer_id if held else 0)
-    phones = await _phones(db, held)
+    phones = await registered_phones(db, held)
     known = {_plain(held.name if held else ""), _plain(customer.name if customer else "")} - {""}
     named, ended = _plain(name) in known, last4 in {phone[-4:] for phone in phones}
     if held and named and ended:
@@ -318,7 +318,7 @@ async def _supplied(db: AsyncSession, no: str) -> Account | None:
     return held if held.standing == Standing.ACTIVE else None
 
 
-async def _phones(db: AsyncSession, account: Account | None) -> list[str]:
+async def registered_phones(db: AsyncSession, account: Account | None) -> list[str]:
     """The phones that the archive has for an account; those of people who bound a chat prove nothing."""
     query = select(Contact.phone).join(AccountContact, col(AccountContact.contact_id) == col(Contact.id))
     query = query.where(col(AccountContact.account_id) == (account.id if account else 0), col(Contact.phone) != "")

@@ -37,6 +37,8 @@ class Permission(StrEnum):
     TIERS_CHANGE = "tiers.change"  # move one account, with a reason
     AREAS_HAND_OVER = "areas.hand_over"
     LINKS_MAKE = "links.make"  # one-time links that bind a chat to an account
+    QUEUE_SERVE = "queue.serve"  # talk with customers: claim, write, hand over, keep promises
+    FLOOR_LEAD = "floor.lead"  # take over, whisper, set what agents can do, storm mode
     STAFF_MANAGE = "staff.manage"
     TOKENS_MANAGE = "tokens.manage"
     ACCESS_READ = "access.read"  # the access log
@@ -56,6 +58,8 @@ ALLOWED: Final[dict[Permission, frozenset[Role]]] = {
     _P.TIERS_CHANGE: frozenset({_R.HALL, _R.SUPERVISOR, _R.ADMIN}),
     _P.AREAS_HAND_OVER: frozenset({_R.SUPERVISOR, _R.ADMIN}),
     _P.LINKS_MAKE: frozenset({_R.AGENT, _R.HALL, _R.MANAGER, _R.ADMIN}),
+    _P.QUEUE_SERVE: frozenset({_R.AGENT, _R.MANAGER, _R.SUPERVISOR}),
+    _P.FLOOR_LEAD: frozenset({_R.SUPERVISOR}),
     _P.STAFF_MANAGE: frozenset({_R.ADMIN}),
     _P.TOKENS_MANAGE: frozenset({_R.ADMIN}),
     _P.ACCESS_READ: frozenset({_R.AUDITOR}),

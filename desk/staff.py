@@ -147,6 +147,20 @@ async def add(
     return await db.get_one(Staff, new)
 
 
+async def behind(db: AsyncSession, name: str, role: Role, *, at: datetime) -> Staff:
+    """The member that a program's token stands for at the desk: of this name and role, or a new one without a sign-in.
+
+    Raises NameTaken when the name belongs to somebody with another role.
+    """
+    query = select(Staff).where(func.lower(Staff.name) == name.lower())
+    found = (await db.exec(query)).first()
+    if found is None:
+        return await add(db, name, role, hashed=None, by=f"token:{name}", at=at)
+    if found.role != role or found.disabled_at is not None:
+        raise NameTaken(name=name)
+    return found
+
+
 async def set_level(db: AsyncSession, member: Staff, level: Level, *, by: str, at: datetime) -> bool:
     """How far a manager answers (公司大客户管理 第五条); False when it is so already. Raises WrongRole."""
     if member.role != Role.MANAGER:

@@ -8,6 +8,7 @@ import contextlib
 import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import psycopg
@@ -88,9 +89,9 @@ def _unreachable(error: DBAPIError) -> bool:
     return state is None or state.startswith(("08", "53", "57P"))
 
 
-async def notify(db: AsyncSession, topic: str) -> None:
-    """Wake everyone who waits for `topic`, in every process, once this transaction commits."""
-    await db.execute(_NOTIFY, {"channel": CHANNEL, "topic": topic})
+async def notify(db: AsyncSession, topic: str, detail: str = "") -> None:
+    """Wake everyone who waits for `topic`, in every process, once this transaction commits; they hear the detail."""
+    await db.execute(_NOTIFY, {"channel": CHANNEL, "topic": f"{topic}|{detail}" if detail else topic})
 
 
 _NOTIFY = text("SELECT pg_notify(:channel, :topic)")
@@ -102,6 +103,14 @@ async def raw_connection(db: AsyncSession) -> Any:
     return (await connection.get_raw_connection()).driver_connection
 
 
+@dataclass(eq=False)
+class Waiter:
+    """Somebody who waits for topics, and what rang since they last looked."""
+
+    heard: set[str]
+    event: asyncio.Event = field(default_factory=asyncio.Event)
+
+
 class Bell:
     """Listens to NOTIFY on one connection per process and wakes local waiters.
 
@@ -111,7 +120,7 @@ class Bell:
 
     def __init__(self, url: str) -> None:
         self._url = plain_url(url)
-        self._waiters: dict[str, set[asyncio.Event]] = defaultdict(set)
+        self._waiters: dict[str, set[Waiter]] = defaultdict(set)
         self._task: asyncio.Task[None] | None = None
         self._ready = asyncio.Event()
 
@@ -128,35 +137,37 @@ class Bell:
             await asyncio.gather(self._task, return_exceptions=True)
 
     @contextlib.contextmanager
-    def _subscribed(self, topics: tuple[str, ...], event: asyncio.Event) -> Any:
+    def _subscribed(self, topics: tuple[str, ...], waiter: "Waiter") -> Any:
         for topic in topics:
-            self._waiters[topic].add(event)
+            self._waiters[topic].add(waiter)
         try:
             yield
         finally:
             for topic in topics:
-                self._waiters[topic].discard(event)
+                self._waiters[topic].discard(waiter)
                 if not self._waiters[topic]:
                     del self._waiters[topic]
 
-    async def rings(self, *topics: str, patience: float) -> AsyncIterator[bool]:
-        """Yield True at once and whenever a topic rings, False after `patience` seconds of silence."""
-        event = asyncio.Event()
-        event.set()
-        with self._subscribed(topics, event):
+    async def rings(self, *topics: str, patience: float) -> AsyncIterator[frozenset[str]]:
+        """What rang (`topic` or `topic|detail`): something at once, nothing after `patience` seconds of silence."""
+        waiter = Waiter({""})
+        waiter.event.set()
+        with self._subscribed(topics, waiter):
             while True:
                 try:
                     async with asyncio.timeout(patience):
-                        await event.wait()
-                    event.clear()
-                    yield True
+                        await waiter.event.wait()
+                    waiter.event.clear()
+                    heard, waiter.heard = frozenset(waiter.heard), set()
+                    yield heard
                 except TimeoutError:
-                    yield False
+                    yield frozenset()
 
-    def ring(self, topic: str) -> None:
-        """Wake local waiters of `topic`."""
-        for event in self._waiters.get(topic, ()):
-            event.set()
+    def ring(self, said: str) -> None:
+        """Wake local waiters of a topic, with or without a detail."""
+        for waiter in self._waiters.get(said.partition("|")[0], ()):
+            waiter.heard.add(said)
+            waiter.event.set()
 
     async def _listen(self) -> None:
         while True:

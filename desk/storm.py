@@ -82,6 +82,11 @@ async def watch(db: AsyncSession, rules: Rules, *, at: datetime) -> Storm | None
     return await end(db, by="greenline", at=at) if quiet else None
 
 
+async def storms(db: AsyncSession, *, limit: int = 50) -> list[Storm]:
+    """All storms, the latest first."""
+    return list((await db.exec(select(Storm).order_by(col(Storm.id).desc()).limit(limit))).all())
+
+
 async def report(db: AsyncSession, storm: Storm, *, at: datetime) -> list[dict[str, Any]]:
     """What became of everybody who joined during a storm, by rank: joined, served, left, timed out, still waiting, the
     median and 95th percentile of the wait in seconds, and callbacks that were promised."""

@@ -25,6 +25,7 @@ from api.app import create_app
 from api.services import Services
 from bot.assistant import Assistant
 from bot.mind import Mind
+from bot.reception import Reception
 from desk import postgres
 from desk.attachments import Folder
 from desk.settings import Settings
@@ -160,9 +161,9 @@ def mind(store: Store, clock: SetClock, config: Settings, loaded: Mind) -> Mind:
 
 
 @pytest.fixture
-def assistant(store: Store, mind: Mind, clock: SetClock) -> Assistant:
+def assistant(store: Store, mind: Mind, clock: SetClock, config: Settings) -> Assistant:
     """The assistant, Chinese first."""
-    return Assistant(store, mind, clock, language="zh_CN")
+    return Assistant(store, mind, clock, Reception(config.zone), language="zh_CN")
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from sqlmodel import col, select
 from bot.assistant import Assistant, Received
 from bot.inbound import File, Inbound, Location
 from bot.mind import Mind
+from bot.reception import Reception
 from desk import conversations, events
 from desk.conversations import Address, Channel, Conversation, Direction, RecordLine
 from desk.deliveries import Delivery
@@ -440,7 +441,7 @@ async def test_an_address_can_be_lost_and_found(assistant: Assistant, store: Sto
 async def test_while_the_guide_is_loading_a_message_is_kept_and_its_sender_told(
     store: Store, clock: SetClock, config: Settings
 ) -> None:
-    loading = Customer(Assistant(store, Mind(store, clock, config), clock, language="zh_CN"))
+    loading = Customer(Assistant(store, Mind(store, clock, config), clock, Reception(config.zone), language="zh_CN"))
     assert "指南正在载入" in await loading.says("双电源的供电方案多久能出来?")
     assert "指南正在载入" in await loading.says(choice="menu")
     lines = await record(store)
@@ -477,5 +478,5 @@ async def test_a_crash_in_the_middle_leaves_nothing_behind(
 async def test_a_database_that_is_away_is_said_to_be_away(mind: Mind, clock: SetClock) -> None:
     away = Store(f"postgresql://nobody@127.0.0.1:{free_port()}/none")
     with pytest.raises(DatabaseDown):
-        await Customer(Assistant(away, mind, clock, language="zh_CN")).sends("你好")
+        await Customer(Assistant(away, mind, clock, Reception(config.zone), language="zh_CN")).sends("你好")
     await away.close()

@@ -4,11 +4,13 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from datetime import date
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from bot.assistant import Assistant
 from bot.mind import Mind
+from bot.reception import Reception
 from desk.errors import GuideLoading
 from desk.settings import Settings
 from desk.store import Bell, Store
@@ -69,7 +71,9 @@ async def test_a_published_entry_is_answered_by_every_process_without_a_restart(
         await publish(store, {"x1": FOUNTAIN})
         for mind in (one, two):
             await knows(mind, "x1", 1)
-            person = Customer(Assistant(store, mind, clock, language="zh_CN"), f"p{id(mind)}")
+            person = Customer(
+                Assistant(store, mind, clock, Reception(ZoneInfo("Asia/Shanghai")), language="zh_CN"), f"p{id(mind)}"
+            )
             assert "请向园林处申请" in await person.says(ASKED)
             assert person.sources == ["景观用电办法第七条"]
         await publish(store, {"x1": FOUNTAIN.model_copy(update={"answer": "改向水务处申请。"})})
@@ -139,7 +143,7 @@ async def test_a_guide_without_entries_is_silent_and_serves(store: Store, clock:
     await mind.load()
     assert mind.ready and len(mind.guide) == 0
     assert (await mind.find("双电源多久")).decision is Decision.ABSTAIN
-    person = Customer(Assistant(store, mind, clock, language="zh_CN"))
+    person = Customer(Assistant(store, mind, clock, Reception(ZoneInfo("Asia/Shanghai")), language="zh_CN"))
     for text in ("双电源的供电方案多久能出来?", "/start", "小区报装要什么资料"):
         assert await person.says(text) and person.sources == []
     await person.says(choice="topics:apply")

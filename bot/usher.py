@@ -1,0 +1,159 @@
+"""The usher: looks after the line while nobody presses anything.
+
+Sends what agents wrote once it cannot be taken back, notices agents who vanished, makes and withdraws offers, turns
+waits that are too long into promises, tells people where they stand, and lets alarms and promises fall due. One usher
+works at a time, whichever process it is; whatever it leaves undone the next one finds in the database.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import text
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from bot import handling, reception
+from bot.reception import Reception
+from bot.speech import say
+from desk import agent_messages, alarms, claims, policy, presence, promises, queue, storm
+from desk.clock import Clock
+from desk.conversations import Address, Handler
+from desk.leader import leadership
+from desk.queue import Act, QueueEntry, Status
+from desk.store import Bell, Store
+
+TICK: Final = 1.0  # seconds between looks at what falls due by itself
+SELDOM: Final = timedelta(seconds=10)  # between looks at what is counted in minutes
+log = logging.getLogger("greenline.usher")
+
+
+class Usher:
+    """Attends the line on one database."""
+
+    def __init__(self, store: Store, bell: Bell, clock: Clock, reception: Reception) -> None:
+        self._store, self._bell, self._clock, self._reception = store, bell, clock, reception
+        self._seldom: datetime | None = None
+
+    async def run(self) -> None:
+        """Attend until cancelled, as long as no other usher does."""
+        while True:
+            async with leadership(self._store.url, "usher") as lost:
+                async for _ in self._bell.rings("queue", "held", patience=TICK):
+                    if lost.is_set():
+                        break
+                    try:
+                        await self.attend()
+                    except Exception:
+                        log.exception("the line could not be attended")
+                        await asyncio.sleep(TICK)
+            await asyncio.sleep(TICK)
+
+    async def attend(self) -> None:
+        """Look at everything once; each thing is a transaction of its own."""
+        await self._release()
+        await self._lapse()
+        await self._offers()
+        await self._expire()
+        await self._tell()
+        await self._with(alarms.escalate)
+        at = self._clock.now()
+        if self._seldom is None or not timedelta(0) <= at - self._seldom < SELDOM:
+            self._seldom = at
+            await self._with(promises.attend)
+            await self._with(self._watch_storm)
+
+    async def _with(self, work: Callable[..., Awaitable[Any]]) -> Any:
+        async with self._store.transaction() as db:
+            return await work(db, at=self._clock.now())
+
+    async def _watch_storm(self, db: AsyncSession, *, at: datetime) -> None:
+        await storm.watch(db, (await policy.current(db, at=at)).storm, at=at)
+
+    async def _release(self) -> None:
+        async with self._store.transaction() as db:
+            due = await agent_messages.due(db, at=self._clock.now())
+        for conversation, client_id in due:
+            async with self._store.transaction() as db:
+                await handling.release(db, conversation, client_id, at=self._clock.now())
+
+    async def _lapse(self) -> None:
+        async with self._store.transaction() as db:
+            at = self._clock.now()
+            gone = await claims.vanished(db, (await policy.current(db, at=at)).queue, at=at)
+        for staff_id in gone:
+            async with self._store.transaction() as db:
+                await handling.lapse(db, staff_id, at=self._clock.now())
+
+    async def _offers(self) -> None:
+        at = self._clock.now()
+        async with self._store.transaction() as db:
+            rules = (await policy.current(db, at=at)).queue
+            ran_out = [tuple(row) for row in await db.execute(_RAN_OUT, {"at": at})]
+        for number, conversation, status in ran_out:
+            async with self._store.transaction() as db:
+                if status == Status.OFFERED:
+                    await claims.decline(db, number, None, by="greenline", at=at)
+                else:
+                    await claims.keep(db, conversation, by="greenline", at=at)
+        if not rules.auto_offer:
+            return
+        async with self._store.transaction() as db:
+            line = [each for each in await queue.line(db) if each.status == Status.WAITING]
+            seats = await presence.overview(db)
+        for each in line:
+            fit = [s.staff_id for s, _ in seats if _fits(s.skills, each.skill) and _fits(s.languages, each.language)]
+            async with self._store.transaction() as db:
+                whom = fit or [s.staff_id for s, _ in seats]
+                await claims.offer(db, rules, each.entry, whom, manager=each.manager, at=at)
+
+    async def _expire(self) -> None:
+        at = self._clock.now()
+        async with self._store.transaction() as db:
+            longest = (await policy.current(db, at=at)).queue.longest_wait_s
+            due = [
+                each for each in await queue.line(db) if at - each.joined_at > timedelta(seconds=longest[each.rank.key])
+            ]
+        for each in due:
+            async with self._store.transaction() as db:
+                entry = await queue.entry(db, each.entry, lock=True)
+                if entry.status != Status.WAITING:
+                    continue
+                await self._expired(db, entry, at=at)
+
+    async def _expired(self, db: AsyncSession, entry: QueueEntry, *, at: datetime) -> None:
+        await queue.move(db, entry, Act.EXPIRE, by="greenline", at=at)
+        conversation = await claims.held(db, entry.conversation_id)
+        conversation.handler, conversation.agent_id = Handler.BOT, None
+        reply = await self._reception.unserved(db, conversation, entry, "expired", at=at)
+        address = await db.get_one(Address, conversation.address_id)
+        await say(db, conversation, address, [reply], None, at, by="system")
+        db.add(conversation)
+
+    async def _tell(self) -> None:
+        at = self._clock.now()
+        async with self._store.transaction() as db:
+            await queue.note_ranks(db, at=at)
+            rules = (await policy.current(db, at=at)).queue
+            agents = await presence.online(db, at=at)
+            places = await queue.places(db, rules, agents=agents, at=at)
+        for number, place in places.items():
+            async with self._store.transaction() as db:
+                conversation = await claims.held(db, number)
+                if conversation.handler != Handler.QUEUE:
+                    continue
+                if reply := reception.worth_telling(conversation, place, at=at):
+                    address = await db.get_one(Address, conversation.address_id)
+                    await say(db, conversation, address, [reply], None, at, by="system")
+                    db.add(conversation)
+
+
+def _fits(has: list[str], wanted: str) -> bool:
+    return not wanted or not has or wanted in has
+
+
+_RAN_OUT: Final = text(
+    "SELECT id, conversation_id, status FROM queue_entry"
+    " WHERE status IN ('offered', 'transferring') AND offer_until <= :at ORDER BY id"
+)
