@@ -7,7 +7,15 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import RedirectResponse, Response
 from sqlmodel import col, select
 
-from api import console_customers, console_imports, console_own, console_staff, console_tiers
+from api import (
+    console_customers,
+    console_desk,
+    console_imports,
+    console_own,
+    console_policy,
+    console_staff,
+    console_tiers,
+)
 from api.callers import STORABLE, forget, here, remember
 from api.console_imports import UNDER_WAY
 from api.frame import back, complaint, render, speak, written
@@ -22,7 +30,15 @@ from desk.permissions import Permission, Role
 from desk.settings import secret_key
 
 pages = APIRouter(include_in_schema=False)
-for part in (console_customers, console_imports, console_tiers, console_staff, console_own):
+for part in (
+    console_desk,
+    console_customers,
+    console_imports,
+    console_tiers,
+    console_policy,
+    console_staff,
+    console_own,
+):
     pages.include_router(part.pages)
 PATIENCE: Final = timedelta(minutes=10)  # how long a right password waits for its code
 RECENT: Final = timedelta(days=30)

@@ -5,7 +5,10 @@ from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any, Final
 
+from api.console_policy import to_form
+from desk import policy
 from desk.archive_columns import words
+from desk.policy import Policy
 
 Facts = dict[str, Any]
 
@@ -121,6 +124,31 @@ YEAR: Final[Facts] = {
     "next": "", "bought": {"A": 38.0, "B": 30.0, "C": 20.0, "D": Decimal(12)}, "typed": "", "ties": [], "late": -9,
 }  # fmt: skip
 
+VALUES: Final = to_form(Policy())
+CHANGES: Final = policy.diff(
+    Policy(),
+    policy.propose(
+        Policy(),
+        {
+            "service": {"hours": [{"days": [1, 7], "opens": "08:00", "closes": "24:00"}], "holidays": False},
+            "night": {"begins": "22:00"},
+            "queue": {"targets_s": {"important": 61, "D": 601}, "longest_wait_s": {"A": 901}, "capacity": 5},
+            "promises": {"remind_before_min": []},
+            "alarms": {"on_call": [{"name": "Li Na", "phone": "13800138000"}]},
+            "storm": {"automatic": True},
+            "retention": {"bad_rows": 91},
+        },
+    ),
+)
+VERSION: Final = SimpleNamespace(
+    version=2, at=AT, effective_at=AT.replace(year=2028), by="Li Na", note="x", changes=CHANGES
+)
+DAY: Final = SimpleNamespace(day=date(2027, 10, 8), working=False, note="bridge", by="Li Na", at=AT)
+POLICY: Final[Facts] = {
+    "number": 0, "values": VALUES, "rows": {"service.hours": 3, "alarms.on_call": 2}, "ranks": policy.RANKS,
+    "defaults": VALUES, "history": [], "waiting": [], "year": 2027, "days": [], "guessed": False, "typed": {},
+    "elsewhere": "",
+}  # fmt: skip
 PAGES: Final[dict[str, list[Facts]]] = {
     "staff/signin": [
         frame(me=None, may=None, name="", next="/desk", kept="", service=True),
@@ -181,6 +209,23 @@ PAGES: Final[dict[str, list[Facts]]] = {
         frame(**{**YEAR, "lines": [(LINE, ACCOUNT)], "ties": ["A tie."], "late": 3}, said="proposed"),
         frame(**{**YEAR, "tier": "A", "show": "moved", "run": CONFIRMED, "next": "3-4"}, said="confirmed"),
         frame(**YEAR, errors={"number": "number"}),
+    ],
+    "staff/policy": [
+        frame(**POLICY),
+        frame(
+            **{**POLICY, "number": 2, "history": [VERSION], "waiting": [VERSION], "days": [DAY], "guessed": True,
+               "elsewhere": "Changed."},
+            said="published",
+        ),
+        frame(
+            **{**POLICY, "typed": {"day": "x", "working": "yes"}}, said="day",
+            errors={"queue.capacity": "Wrong.", "queue.targets_s.A": "Wrong.", "service.hours.0.closes": "Wrong.",
+                    "service.hours": "Wrong.", "day": "Wrong.", "why": "Missing."},
+        ),
+    ],
+    "staff/policy_review": [
+        frame(changes=CHANGES, kept={"queue.capacity": "6"}, note="", effective_at=""),
+        frame(changes=[], kept={}, note="x", effective_at="", errors={"note": "Missing.", "effective_at": "Wrong."}),
     ],
     "staff/staff": [
         frame(rows=[(STAFF, None)], roles=ROLES, typed={}, after=0, next="", service=False),
