@@ -49,6 +49,7 @@ class Inbound:
     files: tuple[File, ...] = ()
     album: str | None = None
     location: Location | None = None
+    edited: bool = False  # an earlier message, said anew
     name: str = ""
     language: str | None = None  # what the channel knows about the person's language
     back: bool = False  # only says that the address works again, nothing to answer
@@ -83,4 +84,6 @@ class Inbound:
             kept["album"] = self.album
         if self.location:
             kept["location"] = vars(self.location)
+        if self.edited:
+            kept["edited"] = True
         return kept

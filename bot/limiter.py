@@ -28,11 +28,12 @@ class Limiter:
             self._bot.popleft()
         return 0 if now < self._quiet_until else max(0, self._per_bot - len(self._bot))
 
-    def wait(self, now: float) -> float:
-        """Seconds until the bot may send anything."""
+    def wait(self, now: float, messages: int = 1) -> float:
+        """Seconds until the bot may send so many messages at once."""
         if now < self._quiet_until:
             return self._quiet_until - now
-        return 0.0 if self.room(now) else max(0.0, self._bot[0] + 1.0 - now)
+        missing = messages - self.room(now)
+        return max(0.0, self._bot[missing - 1] + 1.0 - now) if missing > 0 else 0.0
 
     def spare(self, now: float) -> int:
         """How many of the places are for notices right now."""
@@ -46,8 +47,8 @@ class Limiter:
     def _pace(self, now: float) -> float:
         return max(self._paced, now - (CATCH_UP - 1) / self._per_bot)
 
-    def chat_wait(self, chat: str, now: float) -> float:
-        """Seconds until this chat may get another message."""
+    def chat_wait(self, chat: str, now: float, messages: int = 1) -> float:
+        """Seconds until this chat may get so many further messages at once (an album is several)."""
         sent = self._chats.get(chat)
         if not sent:
             return 0.0
@@ -55,7 +56,13 @@ class Limiter:
             return max(0.0, sent[-1] + PRIVATE_GAP - now)
         while sent and sent[0] <= now - 60.0:
             sent.popleft()
-        return max(0.0, sent[0] + 60.0 - now) if len(sent) >= PER_GROUP else 0.0
+        over = len(sent) + messages - PER_GROUP
+        return max(0.0, sent[over - 1] + 60.0 - now) if over > 0 else 0.0
+
+    def album_wait(self, chat: str, now: float, messages: int) -> float:
+        """Seconds until so many messages may leave together with one that is already counted."""
+        crowded = self.chat_wait(chat, now, messages) if chat.startswith("-") else 0.0
+        return max(crowded, self.wait(now, messages))
 
     def waiting(self, now: float) -> dict[str, float]:
         """Chats that may not get a message yet, with the seconds left; forgets those without a past that matters."""
@@ -65,12 +72,24 @@ class Limiter:
                 del self._chats[chat]
         return {chat: wait for chat, wait in left.items() if wait > 0}
 
-    def take(self, chat: str, now: float, *, notice: bool = False) -> None:
-        """A message to `chat` leaves now."""
-        self._bot.append(now)
-        self._chats.setdefault(chat, deque(maxlen=PER_GROUP)).append(now)
+    def take(self, chat: str, now: float, *, messages: int = 1, notice: bool = False) -> None:
+        """A message to `chat` leaves now, or an album; a private chat waits afterwards as after so many messages."""
+        self._bot.extend([now] * messages)
+        sent = self._chats.setdefault(chat, deque(maxlen=PER_GROUP))
+        if chat.startswith("-"):
+            sent.extend([now] * messages)
+        else:
+            start = max(now, sent[-1] + PRIVATE_GAP) if sent else now
+            sent.append(start + (messages - 1) * PRIVATE_GAP)
         if notice:
             self._paced = self._pace(now) + 1 / self._per_bot
+
+    def slip(self, now: float) -> bool:
+        """Take a place for something that is no message and may as well not leave: only while most are free."""
+        if self.room(now) <= self._per_bot // 2:
+            return False
+        self._bot.append(now)
+        return True
 
     def hush(self, seconds: float, now: float) -> None:
         """The channel asked for silence."""

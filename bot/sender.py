@@ -101,7 +101,7 @@ class Sender:
         self._flights: dict[int, Flight] = {}
         self._look = asyncio.Event()  # set when it is worth looking into the outbox again
         self._halt: tuple[str, float] | None = None  # who met the last flood limit, and until when
-        self._lost = asyncio.Event()
+        self._lost, self._leads = asyncio.Event(), False
         self._swept = 0.0
 
     async def run(self) -> None:
@@ -127,7 +127,7 @@ class Sender:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _drain(self, lost: asyncio.Event) -> None:
-        self._lost, self._swept = lost, float("-inf")
+        self._lost, self._swept, self._leads = lost, float("-inf"), True
         helpers = [asyncio.create_task(self._nudge()), asyncio.create_task(self._nudge_when(lost))]
         try:
             while not lost.is_set():
@@ -141,6 +141,7 @@ class Sender:
                     async with asyncio.timeout(pause):
                         await self._look.wait()
         finally:
+            self._leads = False
             for task in helpers:
                 task.cancel()
 
@@ -209,14 +210,29 @@ class Sender:
             self._limiter.take(parcel.recipient, now, notice=parcel.lane == Lane.NOTICE)
             self._flights[parcel.id] = Flight(parcel, at, asyncio.create_task(self._deliver(parcel, at)))
 
-    async def part_sent(self, parcel: Parcel, parts: int) -> None:
-        """A part of a long message arrived; the next one waits its turn in the chat. Raises Interrupted."""
+    async def part_sent(self, parcel: Parcel, parts: int, *, messages: int = 1) -> None:
+        """A part of a long message arrived; the next one, of so many messages, waits its turn. Raises Interrupted."""
         await self._persist(lambda db: deliveries.note_part(db, parcel.id, parts))
-        while wait := max(self._limiter.chat_wait(parcel.recipient, now := time.monotonic()), self._limiter.wait(now)):
+        chat, limiter = parcel.recipient, self._limiter
+        await self._turn(
+            parcel, messages, lambda now: max(limiter.chat_wait(chat, now, messages), limiter.wait(now, messages))
+        )
+
+    async def widen(self, parcel: Parcel, messages: int) -> None:
+        """What is about to leave counts as so many messages and not as the one that was counted. Raises Interrupted."""
+        if others := messages - 1:
+            await self._turn(parcel, others, lambda now: self._limiter.album_wait(parcel.recipient, now, others))
+
+    async def _turn(self, parcel: Parcel, messages: int, waiting: Callable[[float], float]) -> None:
+        while wait := waiting(now := time.monotonic()):
             await asyncio.sleep(wait)
         if self._lost.is_set():
             raise Interrupted()
-        self._limiter.take(parcel.recipient, now)
+        self._limiter.take(parcel.recipient, now, messages=messages)
+
+    def courtesy(self) -> bool:
+        """Whether something that is no message (typing) may leave now: who does not lead or is busy sends none."""
+        return self._leads and self._limiter.slip(time.monotonic())
 
     async def _deliver(self, parcel: Parcel, asked_at: datetime) -> None:
         try:

@@ -25,6 +25,7 @@ from bot.limiter import Limiter
 from bot.sender import IN_FLIGHT, Sender
 from bot.telegram import adapter
 from bot.telegram.carrier import TelegramCarrier, seconds
+from bot.telegram.typing_sign import Typing
 from desk import attachments, deliveries
 from desk.attachments import Storage
 from desk.clock import Clock
@@ -89,8 +90,9 @@ class TelegramService:
         secret = settings.telegram_webhook_secret
         self._secret = secret.get_secret_value() if secret else None
         self._courtesies: set[asyncio.Task[None]] = set()
-        carrier = TelegramCarrier(self.bot, self._rekey)
+        carrier = TelegramCarrier(self.bot, storage, self._rekey)
         self.sender = Sender(store, bell, clock, carrier, Limiter())
+        self._typing = Typing(self.bot, bell, clock, self.sender.courtesy)
 
     @property
     def by_webhook(self) -> bool:
@@ -102,6 +104,7 @@ class TelegramService:
         """Receive and send until the block ends."""
         tasks = [asyncio.create_task(self._receive(), name="telegram-in")]
         tasks.append(asyncio.create_task(self.sender.run(), name="telegram-out"))
+        tasks.append(asyncio.create_task(self._typing.run(), name="telegram-typing"))
         try:
             yield self
         finally:

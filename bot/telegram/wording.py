@@ -3,7 +3,7 @@
 import html
 import unicodedata
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from telegram import InlineKeyboardButton, InlineKeyboardMarkup
 
@@ -21,6 +21,7 @@ class Part:
     html: str
     plain: str
     buttons: InlineKeyboardMarkup | None = None
+    messages: ClassVar[int] = 1
 
 
 def units(text: str) -> int:
