@@ -9,7 +9,6 @@ from sqlmodel import col, select
 
 from api import (
     console_customers,
-    console_desk,
     console_imports,
     console_own,
     console_policy,
@@ -31,7 +30,6 @@ from desk.settings import secret_key
 
 pages = APIRouter(include_in_schema=False)
 for part in (
-    console_desk,
     console_customers,
     console_imports,
     console_tiers,
