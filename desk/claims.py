@@ -36,7 +36,7 @@ class Claim:
     why: dict[str, Any]
 
 
-# An entry whose skill or language nobody at work has is anybody's. A locked head is skipped, for it is just leaving the
+# A language that nobody at work speaks is anybody's, and so is a skill that none of those who could talk has. A locked head is skipped, for it is just leaving the
 # line: claims lock none that they cannot take (the seat is theirs before), and who locks without taking holds `LINE`.
 _CLAIM: Final = text(
     f"""
@@ -48,10 +48,12 @@ _CLAIM: Final = text(
         SELECT q.id, {RANK_SQL} AS rank, q.joined_at, q.skill, q.language, q.status, q.offered_to,
           CASE
             WHEN q.status = 'offered' AND q.offered_to <> :me THEN 'offered'
-            WHEN NOT (q.skill = '' OR me.skills = '[]' OR jsonb_exists(me.skills, q.skill) OR NOT EXISTS (
-              SELECT FROM live WHERE live.skills = '[]' OR jsonb_exists(live.skills, q.skill))) THEN 'skill'
             WHEN NOT (jsonb_exists(me.languages, q.language) OR NOT EXISTS (
               SELECT FROM live WHERE jsonb_exists(live.languages, q.language))) THEN 'language'
+            WHEN NOT (q.skill = '' OR me.skills = '[]' OR jsonb_exists(me.skills, q.skill) OR NOT EXISTS (
+              SELECT FROM live WHERE (live.skills = '[]' OR jsonb_exists(live.skills, q.skill))
+                AND (jsonb_exists(live.languages, q.language) OR NOT jsonb_exists(me.languages, q.language))
+              )) THEN 'skill'
             ELSE ''
           END AS cause
         FROM queue_entry q CROSS JOIN me LEFT JOIN account a ON a.id = q.account_id
