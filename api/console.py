@@ -9,6 +9,7 @@ from sqlmodel import col, select
 
 from api import (
     console_customers,
+    console_desk,
     console_imports,
     console_own,
     console_policy,
@@ -30,6 +31,7 @@ from desk.settings import secret_key
 
 pages = APIRouter(include_in_schema=False)
 for part in (
+    console_desk,
     console_customers,
     console_imports,
     console_tiers,
@@ -126,7 +128,8 @@ async def home(request: Request, use: Use, caller: Anybody, db: Tx) -> Response:
     if caller.may(Permission.CUSTOMERS_READ):
         visible = areas.visible(caller.role, caller.staff_id)
         if caller.role == Role.MANAGER:
-            mine = [area for area, manager, _ in await areas.overview(db) if manager and manager.id == caller.staff_id]
+            held = await areas.overview(db)
+            mine = [each.area for each in held if each.manager and each.manager.id == caller.staff_id]
             facts["mine"] = mine
             visible = col(Account.area_id).in_([area.id for area in mine])
         changes = select(TierChange, Account).join(Account, col(Account.id) == col(TierChange.account_id))

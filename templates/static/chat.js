@@ -19,6 +19,8 @@ let handler = "bot";
 onNews({
   messages: receive,
   conversation: answering,
+  typing: answerComing,
+  typing: writes,
   reachable(yes) {
     $("offline").hidden = yes;
     if (yes) flush();
@@ -48,8 +50,33 @@ function receive(messages) {
 /** Says in the header who answers. */
 function answering(conversation) {
   handler = conversation.handler;
-  const person = `${words.agent} ${handler.replace(/^agent:?/, "")}`.trim();
-  $("who").textContent = { bot: words.bot, queue: words.queue }[handler] || person;
+  const { agent, queue } = conversation;
+  const waits = queue && [
+    words.place.replace("{position}", queue.position),
+    queue.agents && queue.estimate_s > 0 && words.minutes.replace("{minutes}", Math.ceil(queue.estimate_s / 60)),
+  ];
+  const who = { bot: words.bot, queue: waits?.filter(Boolean).join(" · ") || words.queue };
+  $("who").textContent = who[handler] || words.agent.replace("{number}", agent);
+}
+
+let hush;
+
+/** An agent is writing. */
+function writes() {
+  clearTimeout(hush);
+  $("typing").hidden = false;
+  toEnd({ ifThere: true });
+  hush = setTimeout(() => ($("typing").hidden = true), 6000);
+}
+
+let quiet = 0; // ends the sign that an answer is coming
+
+/** An agent is writing. */
+function answerComing() {
+  clearTimeout(quiet);
+  $("typing").hidden = false;
+  toEnd({ ifThere: true });
+  quiet = setTimeout(() => ($("typing").hidden = true), 6000);
 }
 
 // A source opens the entry that was cited, in the version that was cited.
@@ -339,9 +366,18 @@ box.addEventListener("keydown", (event) => {
   submit();
 });
 
+let toldAt = 0;
+let toldAt = 0; // when the agent last heard that something is being written
+
 box.addEventListener("input", () => {
   store.set("draft", box.value);
   grow();
+  if (handler !== "agent" || !box.value || Date.now() - toldAt < 4000) return;
+  toldAt = Date.now();
+  call("/api/v1/chat/typing", {}).catch(() => {}); // only a courtesy
+  if (!handler.startsWith("agent") || Date.now() - toldAt < 3000) return;
+  toldAt = Date.now();
+  connection.typing();
 });
 
 box.addEventListener("paste", (event) => {

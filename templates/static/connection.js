@@ -17,7 +17,7 @@ export const told = (error) => (error instanceof Problem && error.message) || ""
 
 let hear = {};
 
-/** Whom to tell: messages(lines), conversation(state), reachable(yes). */
+/** Whom to tell: messages(lines), conversation(state), typing(), reachable(yes). */
 export function onNews(listeners) {
   hear = listeners;
 }
@@ -76,6 +76,9 @@ export async function call(path, body) {
     clearTimeout(timer);
   }
 }
+
+/** Tells whoever answers that the customer is writing; nobody misses it when it is lost. */
+export const typing = () => call(`${api}/typing`, {}).catch(() => {});
 
 /** Sends a message; repeating its client_id does no harm. */
 export const post = (message) => call(`${api}/messages`, message);
@@ -205,6 +208,7 @@ function understand(event) {
   if (!field("data")) return;
   const data = JSON.parse(field("data"));
   if (field("event") === "conversation") hear.conversation(data);
+  else if (field("event") === "typing") hear.typing();
   else heard([data]);
 }
 

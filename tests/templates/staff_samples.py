@@ -163,6 +163,8 @@ PAGES: Final[dict[str, list[Facts]]] = {
         frame(today=date(2027, 1, 30), run=RUN, moves=[], near=[], mine=[], refused=[], me=STAFF,
             imports=[ran("running", True), ran("waiting", False)]),
     ],
+    "staff/console": [frame(), without()],
+    "staff/floor": [frame()],
     "staff/customers": [
         without(**LIST),
         frame(**LIST),
