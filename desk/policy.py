@@ -61,8 +61,8 @@ Days = Annotated[_Int, Field(ge=1, le=36_500)]
 Words = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f]*\S[^\x00-\x1f]*$")]
 
 
-def _meant(what: str, article: str = "") -> dict[str, Any]:
-    return {"description": what, "json_schema_extra": {"article": article} if article else None}
+def _meant(description: str, article: str = "") -> dict[str, Any]:
+    return {"description": description, "json_schema_extra": {"article": article} if article else None}
 
 
 class Part(BaseModel):
@@ -97,9 +97,9 @@ class Service(Part):
 
     hours: list[Hours] = Field(
         [Hours(days=[1, 2, 3, 4, 5, 6, 7], opens=time(8), closes=time(20))], min_length=1, max_length=50,
-        **_meant("intervals in which people answer; several a day for lunch or shifts", f"{_SERVICE}.6"),
+        **_meant(description="intervals in which people answer; several a day for lunch or shifts", article=f"{_SERVICE}.6"),
     )  # fmt: skip
-    holidays: bool = Field(True, **_meant("open on legal holidays too", f"{_SERVICE}.6"))
+    holidays: bool = Field(True, **_meant(description="open on legal holidays too", article=f"{_SERVICE}.6"))
 
     @field_validator("hours")
     @classmethod
@@ -115,8 +115,8 @@ class Service(Part):
 class Night(Part):
     """When customers are not called (供电所大客户维护与管理方法 第九条); the end does not belong to it."""
 
-    begins: ClockTime = Field(time(21), **_meant("first moment without calls", f"{_LARGE}.9"))
-    ends: ClockTime = Field(time(8), **_meant("first moment with calls again", f"{_LARGE}.9"))
+    begins: ClockTime = Field(time(21), **_meant(description="first moment without calls", article=f"{_LARGE}.9"))
+    ends: ClockTime = Field(time(8), **_meant(description="first moment with calls again", article=f"{_LARGE}.9"))
 
     @field_validator("ends")
     @classmethod
@@ -131,22 +131,37 @@ class Queue(Part):
 
     targets_s: dict[str, Seconds] = Field(
         {"A": 30, "important": 60, "B": 120, "C": 300, "D": 600},
-        **_meant("seconds a wait should take at most, by rank", f"{_GRADING}.green"),
+        **_meant(description="seconds a wait should take at most, by rank", article=f"{_GRADING}.green"),
     )
     longest_wait_s: dict[str, Seconds] = Field(
         {"A": 900, "important": 900, "B": 900, "C": 1200, "D": 1800},
-        **_meant("seconds after which a wait becomes a promised callback, by rank", f"{_GRADING}.callback"),
+        **_meant(
+            description="seconds after which a wait becomes a promised callback, by rank",
+            article=f"{_GRADING}.callback",
+        ),
     )
-    lease_s: Annotated[_Int, Field(ge=5, le=600)] = Field(20, **_meant("seconds an agent's claim outlives its silence"))
-    offer_s: Annotated[_Int, Field(ge=5, le=600)] = Field(20, **_meant("seconds an agent has to accept an offer"))
-    auto_offer: bool = Field(False, **_meant("offer the next customer to a free agent without being asked"))
-    capacity: Annotated[_Int, Field(ge=1, le=50)] = Field(4, **_meant("conversations of one agent at a time"))
-    transfer_s: Annotated[_Int, Field(ge=5, le=600)] = Field(30, **_meant("seconds until a transfer comes back"))
-    undo_s: Annotated[_Int, Field(ge=0, le=60)] = Field(5, **_meant("seconds in which a message can be taken back"))
+    lease_s: Annotated[_Int, Field(ge=5, le=600)] = Field(
+        20, **_meant(description="seconds an agent's claim outlives its silence")
+    )
+    offer_s: Annotated[_Int, Field(ge=5, le=600)] = Field(
+        20, **_meant(description="seconds an agent has to accept an offer")
+    )
+    auto_offer: bool = Field(False, **_meant(description="offer the next customer to a free agent without being asked"))
+    capacity: Annotated[_Int, Field(ge=1, le=50)] = Field(
+        4, **_meant(description="conversations of one agent at a time")
+    )
+    transfer_s: Annotated[_Int, Field(ge=5, le=600)] = Field(
+        30, **_meant(description="seconds until a transfer comes back")
+    )
+    undo_s: Annotated[_Int, Field(ge=0, le=60)] = Field(
+        5, **_meant(description="seconds in which a message can be taken back")
+    )
     abstentions: Annotated[_Int, Field(ge=1, le=10)] = Field(
-        2, **_meant("answers that the guide does not have until a person is offered")
+        2, **_meant(description="answers that the guide does not have until a person is offered")
     )
-    handling_s: Seconds = Field(480, **_meant("seconds one conversation is assumed to take, before there are data"))
+    handling_s: Seconds = Field(
+        480, **_meant(description="seconds one conversation is assumed to take, before there are data")
+    )
 
     @field_validator("targets_s", "longest_wait_s")
     @classmethod
@@ -172,17 +187,23 @@ class Promises(Part):
     """Callbacks to those who were not connected (电力客户的分级和分类及管理: within 24 hours)."""
 
     callback_hours: Annotated[_Int, Field(ge=1, le=720)] = Field(
-        24, **_meant("hours within which a customer who was not connected is called back", f"{_GRADING}.callback")
+        24,
+        **_meant(
+            description="hours within which a customer who was not connected is called back",
+            article=f"{_GRADING}.callback",
+        ),
     )
     remind_before_min: list[Minutes] = Field(
         [240, 60],
         max_length=10,
-        **_meant("minutes before the deadline at which its owner is reminded", f"{_SERVICE}.9"),
+        **_meant(description="minutes before the deadline at which its owner is reminded", article=f"{_SERVICE}.9"),
     )
     escalate_after_min: Minutes = Field(
-        30, **_meant("minutes after the deadline until the supervisor is told", f"{_SERVICE}.9")
+        30, **_meant(description="minutes after the deadline until the supervisor is told", article=f"{_SERVICE}.9")
     )
-    attempts: Annotated[_Int, Field(ge=1, le=20)] = Field(3, **_meant("tries to reach somebody until it is given up"))
+    attempts: Annotated[_Int, Field(ge=1, le=20)] = Field(
+        3, **_meant(description="tries to reach somebody until it is given up")
+    )
 
     @field_validator("remind_before_min")
     @classmethod
@@ -210,34 +231,47 @@ class OnCall(Part):
 class Alarms(Part):
     """Danger to life and failures that people must hear of at once."""
 
-    escalate_s: Seconds = Field(60, **_meant("seconds until the next person of the list is told"))
-    on_call: list[OnCall] = Field([], max_length=50, **_meant("who is told, in this order"))
+    escalate_s: Seconds = Field(60, **_meant(description="seconds until the next person of the list is told"))
+    on_call: list[OnCall] = Field([], max_length=50, **_meant(description="who is told, in this order"))
 
 
 class Storm(Part):
     """More customers at once than people can answer."""
 
-    surge_entries: Annotated[_Int, Field(ge=1, le=100_000)] = Field(30, **_meant("customers who join the queue"))
-    surge_minutes: Minutes = Field(10, **_meant("within so many minutes: a storm"))
-    automatic: bool = Field(False, **_meant("begin storm mode without being asked"))
-    quiet_minutes: Minutes = Field(30, **_meant("minutes below the threshold until it ends"))
+    surge_entries: Annotated[_Int, Field(ge=1, le=100_000)] = Field(
+        30, **_meant(description="customers who join the queue")
+    )
+    surge_minutes: Minutes = Field(10, **_meant(description="within so many minutes: a storm"))
+    automatic: bool = Field(False, **_meant(description="begin storm mode without being asked"))
+    quiet_minutes: Minutes = Field(30, **_meant(description="minutes below the threshold until it ends"))
 
 
 class Retention(Part):
     """Days until the nightly job takes each kind away, counted from its last use (电力客服管理制度 第十四条)."""
 
     web_chats: Days = Field(
-        365, **_meant("visitors who never said which account they speak for: the whole contact", f"{_SERVICE}.14")
+        365,
+        **_meant(
+            description="visitors who never said which account they speak for: the whole contact",
+            article=f"{_SERVICE}.14",
+        ),
     )
     record_lines: Days = Field(
-        3 * 365, **_meant("what was said, and files; that something was said stays", f"{_SERVICE}.14")
+        3 * 365,
+        **_meant(description="what was said, and files; that something was said stays", article=f"{_SERVICE}.14"),
     )
-    sessions: Days = Field(90, **_meant("sessions of staff, after their end", f"{_SERVICE}.14"))
-    sign_in_tries: Days = Field(7, **_meant("wrong tries to sign in", f"{_SERVICE}.14"))
-    binding: Days = Field(90, **_meant("links, codes and wrong tries to bind a chat to an account", f"{_SERVICE}.14"))
-    access_log: Days = Field(5 * 365, **_meant("who looked at personal data", f"{_SERVICE}.14"))
-    bad_rows: Days = Field(90, **_meant("rows of imported files that were refused", f"{_SERVICE}.14"))
-    parked_updates: Days = Field(90, **_meant("messages that could not be handled", f"{_SERVICE}.14"))
+    sessions: Days = Field(90, **_meant(description="sessions of staff, after their end", article=f"{_SERVICE}.14"))
+    sign_in_tries: Days = Field(7, **_meant(description="wrong tries to sign in", article=f"{_SERVICE}.14"))
+    binding: Days = Field(
+        90, **_meant(description="links, codes and wrong tries to bind a chat to an account", article=f"{_SERVICE}.14")
+    )
+    access_log: Days = Field(5 * 365, **_meant(description="who looked at personal data", article=f"{_SERVICE}.14"))
+    bad_rows: Days = Field(
+        90, **_meant(description="rows of imported files that were refused", article=f"{_SERVICE}.14")
+    )
+    parked_updates: Days = Field(
+        90, **_meant(description="messages that could not be handled", article=f"{_SERVICE}.14")
+    )
 
 
 class Policy(Part):
