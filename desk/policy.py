@@ -97,7 +97,7 @@ class Service(Part):
 
     hours: list[Hours] = Field(
         [Hours(days=[1, 2, 3, 4, 5, 6, 7], opens=time(8), closes=time(20))], min_length=1, max_length=50,
-        **_meant(description="intervals in which people answer; several a day for lunch or shifts", article=f"{_SERVICE}.6"),
+        **_meant(description="when people answer; several a day for lunch or shifts", article=f"{_SERVICE}.6"),
     )  # fmt: skip
     holidays: bool = Field(True, **_meant(description="open on legal holidays too", article=f"{_SERVICE}.6"))
 
