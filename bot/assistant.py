@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 import templates
-from bot import dialogue, identity
+from bot import dialogue, identity, lessons
 from bot.dialogue import Alarm, Heard, Left, Outcome, Scene
 from bot.identity import AskManager, Choose, ConfirmCode, Mine, ProveName, Redeem, SendCode, Told, Unbind, Wish
 from bot.inbound import Inbound
@@ -198,6 +198,7 @@ class Assistant:
             outcome = dialogue.turned(identity.after(outcome.wish, told, outcome.flow))
         line.body = {**line.body, "understood": _understood(heard)}
         db.add(line)
+        await lessons.note(db, conversation, inbound, heard, line, at=at)
         replies = await self._carry_out(db, conversation, address, outcome, line.id, at)
         said = await self._receive(db, conversation, inbound, heard, outcome, held, at)
         return replies + await say(db, conversation, address, said, line.id, at)

@@ -82,7 +82,7 @@ class Reception:
         await queue.join(db, conversation, account, reason=wish.reason, by="customer", at=at, skill=skill)
         place = (await queue.places(db, rules.queue, agents=agents, at=at))[conversation.id or 0]
         return [_told("queue_joined", conversation, place, at=at, reason=wish.reason, green=rank.green,
-                      promised=rank.promised)]  # fmt: skip
+                      promised=rank.promised, hours=rules.promises.callback_hours)]  # fmt: skip
 
     async def _closed(
         self, db: AsyncSession, conversation: Conversation, account: Account | None, rank: Rank, rules: Policy, *,

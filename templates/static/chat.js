@@ -19,7 +19,6 @@ let handler = "bot";
 onNews({
   messages: receive,
   conversation: answering,
-  typing: answerComing,
   typing: writes,
   reachable(yes) {
     $("offline").hidden = yes;
@@ -59,7 +58,7 @@ function answering(conversation) {
   $("who").textContent = who[handler] || words.agent.replace("{number}", agent);
 }
 
-let hush;
+let hush; // ends the sign that an answer is coming
 
 /** An agent is writing. */
 function writes() {
@@ -67,16 +66,6 @@ function writes() {
   $("typing").hidden = false;
   toEnd({ ifThere: true });
   hush = setTimeout(() => ($("typing").hidden = true), 6000);
-}
-
-let quiet = 0; // ends the sign that an answer is coming
-
-/** An agent is writing. */
-function answerComing() {
-  clearTimeout(quiet);
-  $("typing").hidden = false;
-  toEnd({ ifThere: true });
-  quiet = setTimeout(() => ($("typing").hidden = true), 6000);
 }
 
 // A source opens the entry that was cited, in the version that was cited.
@@ -366,16 +355,12 @@ box.addEventListener("keydown", (event) => {
   submit();
 });
 
-let toldAt = 0;
 let toldAt = 0; // when the agent last heard that something is being written
 
 box.addEventListener("input", () => {
   store.set("draft", box.value);
   grow();
   if (handler !== "agent" || !box.value || Date.now() - toldAt < 4000) return;
-  toldAt = Date.now();
-  call("/api/v1/chat/typing", {}).catch(() => {}); // only a courtesy
-  if (!handler.startsWith("agent") || Date.now() - toldAt < 3000) return;
   toldAt = Date.now();
   connection.typing();
 });

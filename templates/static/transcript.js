@@ -53,15 +53,16 @@ export function lineElement(message) {
   else element.removeAttribute("data-id");
   element.dataset.at = message.at;
   element.querySelector("time").dateTime = message.at;
-  if (message.direction === "out" && message.by !== "bot") {
-    write(bubble, ".by", message.by).classList.remove("unseen");
+  element.classList.toggle("system", message.by === "system");
+  if (message.by === "agent") {
+    write(bubble, ".by", words.agent.replace("{number}", message.agent)).classList.remove("unseen");
   }
   tell(bubble, message.text || (message.choice ? spoken[message.choice] || words.chosen : ""));
   for (const file of message.attachments || []) bubble.append(fileElement(file));
   if (message.location) {
     const { latitude, longitude } = message.location;
     const place = cloned("a-place");
-    write(place, "span", `${words.place} ${latitude.toFixed(5)}, ${longitude.toFixed(5)}`);
+    write(place, "span", `${words.spot} ${latitude.toFixed(5)}, ${longitude.toFixed(5)}`);
     bubble.append(place);
   }
   for (const source of message.sources || []) {

@@ -87,9 +87,9 @@ TEXTS: Final[dict[str, list[Facts]]] = {
     "language_set": NONE,
     "leave_message": NONE,
     "queue_joined": [
-        {"position": 3, "ahead": 2, "minutes": 8, "agents": 2, "reason": "words", "green": True, "promised": True},
-        {"position": 1, "ahead": 0, "minutes": 0, "agents": 0, "reason": "anger", "green": False, "promised": False},
-        {"position": 2, "ahead": 1, "minutes": 4, "agents": 1, "reason": "rule", "green": False, "promised": True},
+        {"position": 3, "ahead": 2, "minutes": 8, "agents": 2, "reason": "words", "green": True, "promised": True, "hours": 24},
+        {"position": 1, "ahead": 0, "minutes": 0, "agents": 0, "reason": "anger", "green": False, "promised": False, "hours": 24},
+        {"position": 2, "ahead": 1, "minutes": 4, "agents": 1, "reason": "rule", "green": False, "promised": True, "hours": 24},
     ],
     "queue_position": [
         {"position": 3, "ahead": 2, "minutes": 8, "agents": 2},
