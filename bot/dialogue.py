@@ -8,7 +8,7 @@ from typing import Any, Final
 from bot import identity
 from bot.identity import Accounts, Redeem, Turn, Wish
 from bot.inbound import Inbound
-from bot.reception import ANYWAY, CALLBACK, LEAVE, Join, Leave, asks_where
+from bot.reception import WANTED, Join, Leave, asks_where
 from desk.queue import Reason
 from knowledge.checklists import Checklists, ProjectType
 from knowledge.entries import Entry
@@ -27,9 +27,6 @@ MORE: Final = Choice("message", "write_more", NO_FACTS)
 CANCEL: Final = Choice("cancel", "cancel", NO_FACTS)
 CHECKLIST: Final = Choice("check", "checklist", NO_FACTS)
 
-DESK: Final[dict[str, Join | Leave]] = {
-    LEAVE.id: Leave(), CALLBACK.id: Leave(), ANYWAY.id: Join(Reason.BUTTON, anyway=True),
-}  # fmt: skip
 COMMANDS: Final = ("start", "help", "menu", "lang", "cancel")
 _BACK: Final = re.compile(r"^(返回|后退|上一步|重选|重新选|换一个|换个|back|change)\W*$", re.I)
 _SHORT: Final = 12  # characters of a message that is a word in passing, not a text of its own
@@ -248,7 +245,7 @@ def _tapped(scene: Scene, choice: str) -> Outcome:
         case "person":
             return Outcome(person=Join(Reason.BUTTON))
         case "queue":
-            if wanted := DESK.get(choice):
+            if wanted := WANTED.get(choice):
                 return Outcome(person=wanted)
         case "message" | "more":
             return Outcome((Reply("leave_message", {}, (CANCEL,)),), flow=_message_flow("message"))

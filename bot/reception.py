@@ -49,6 +49,12 @@ class Leave:
     """Somebody waits no longer; whoever has a right to it is called back."""
 
 
+# what the buttons under a place in the line mean
+WANTED: Final[dict[str, Join | Leave]] = {
+    LEAVE.id: Leave(), CALLBACK.id: Leave(), ANYWAY.id: Join(Reason.BUTTON, anyway=True),
+}  # fmt: skip
+
+
 def asks_where(text: str) -> bool:
     """Whether a short message asks for one's place in the line."""
     return len(text) <= 30 and bool(_WHERE.search(text))

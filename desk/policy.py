@@ -96,7 +96,7 @@ class Service(Part):
     """When people answer (电力客服管理制度 第六条: the centre can be reached)."""
 
     hours: list[Hours] = Field(
-        [Hours(days=[1, 2, 3, 4, 5, 6, 7], opens=time(8), closes=time(20))], min_length=1, max_length=50,
+        [Hours(days=[1, 2, 3, 4, 5, 6, 7], opens=time(0), closes=time(0))], min_length=1, max_length=50,
         **_meant(description="when people answer; several a day for lunch or shifts", article=f"{_SERVICE}.6"),
     )  # fmt: skip
     holidays: bool = Field(True, **_meant(description="open on legal holidays too", article=f"{_SERVICE}.6"))

@@ -127,7 +127,8 @@ def test_midnight_as_an_end_is_the_end_of_the_day() -> None:
 
 
 def test_a_closed_national_day_opens_again_after_the_week_and_ordinary_weekends_stay_open() -> None:
-    closed = Service(holidays=False)
+    day = [Hours(days=[1, 2, 3, 4, 5, 6, 7], opens=time(8), closes=time(20))]
+    closed = Service(hours=day, holidays=False)
     assert hours.is_open(closed, at("2026-09-30 19:59:59"), SHANGHAI)
     assert not hours.is_open(closed, at("2026-10-01 10:00"), SHANGHAI)
     assert hours.next_open(closed, at("2026-09-30 20:00"), SHANGHAI) == at("2026-10-08 08:00")
