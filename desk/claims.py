@@ -36,8 +36,9 @@ class Claim:
     why: dict[str, Any]
 
 
-# A language that nobody at work speaks is anybody's, and so is a skill that none of those who could talk has. A locked head is skipped, for it is just leaving the
-# line: claims lock none that they cannot take (the seat is theirs before), and who locks without taking holds `LINE`.
+# A language that nobody at work speaks is anybody's, and so is a skill that none of those has who could talk. A locked
+# head is skipped, for it is just leaving the line: claims lock none that they cannot take (the seat is theirs before),
+# and who locks without taking holds `LINE`.
 _CLAIM: Final = text(
     f"""
     WITH live AS (
