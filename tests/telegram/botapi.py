@@ -27,6 +27,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from desk.clock import Clock, SystemClock
+from tests.telegram import botapi_media
 from tests.telegram.botapi_faults import Bucket, Dropped, Fault, Mode, Server
 from tests.telegram.botapi_person import Chat, ChatMessage, Person
 from tests.telegram.botapi_requests import (
@@ -229,6 +230,13 @@ class BotApi:
         actual = len(content) if size is None else size
         return self._store("documents", suffix, content, actual, {"file_name": name, "mime_type": mime}).described()
 
+    def store_media(self, kind: str, content: bytes, name: str, mime: str) -> Json:
+        """Keep a film, a sound or a file with what the server finds out about it."""
+        suffix = name[name.rfind(".") :] if "." in name else ""
+        named = {} if kind == "voice" else {"file_name": name}
+        facts = {**botapi_media.FACTS[kind], "mime_type": mime, **named}
+        return self._store(f"{kind}s", suffix, content, len(content), facts).described()
+
     def _store(self, folder: str, suffix: str, content: bytes, size: int, facts: Json) -> StoredFile:
         number = self.number("file")
         stored = StoredFile(f"{folder[:3]}-{number}", f"{folder}/file_{number}{suffix}", content, size, facts)
@@ -306,7 +314,7 @@ class BotApi:
 
     # -- sending ------------------------------------------------------------------------------------------------------
 
-    def _chat(self, params: Json, sending: bool = False) -> Chat:
+    def _chat(self, params: Json, sending: int = 0) -> Chat:
         wanted = str(params.get("chat_id", ""))
         if not wanted:
             bad("chat_id is empty")
@@ -323,12 +331,12 @@ class BotApi:
             if wait := max(bucket.missing() for bucket in buckets):
                 raise flood(wait)
             for bucket in buckets:
-                bucket.take()
+                bucket.take(sending)
         return chat
 
     def _say(self, params: Json, *contents: Json) -> list[Json]:
         """Deliver one message of the bot, or an album, to its chat."""
-        chat, markup = self._chat(params, sending=True), keyboard(params)
+        chat, markup = self._chat(params, sending=len(contents)), keyboard(params)
         reply = decoded(params, "reply_parameters") or {}
         if reply and reply["message_id"] in chat.messages:
             answered = chat.messages[reply["message_id"]].data
@@ -347,26 +355,29 @@ class BotApi:
             shown.data["reply_markup"] = markup
         self.notify()
 
-    def _upload(self, value: Any, params: Json) -> Upload | StoredFile:
+    def _upload(self, kind: str, value: Any, params: Json) -> Upload | StoredFile:
         if isinstance(value, str) and value.startswith("attach://"):
             value = params.get(value.removeprefix("attach://"))
         if isinstance(value, str) and value in self.files:
             return self.files[value]
         if not isinstance(value, Upload):
             bad("wrong file identifier/HTTP URL specified")
-        if not value.content:
-            bad("file must be non-empty")
-        if len(value.content) > 50 * 2**20:
-            raise Refusal(413, "Request Entity Too Large")
-        return value
+        return botapi_media.checked(kind, value)
 
     def _media(self, kind: str, value: Any, params: Json) -> Json:
-        given = self._upload(value, params)
+        given = self._upload(kind, value, params)
         if isinstance(given, StoredFile):
             return {kind: [given.described()] if kind == "photo" else given.described()}
         if kind == "photo":
             return {kind: self.store_photo(given.content)}
-        return {kind: self.store_document(given.content, given.name, given.mime)}
+        described = self.store_media(kind, given.content, given.name, given.mime)
+        # as in the real server, who knows no animations sees a document
+        return {kind: described} | ({"document": described} if kind == "animation" else {})
+
+    def _one(self, kind: str, params: Json) -> Json:
+        self._chat(params)
+        caption = formatted(params, "caption", "caption_entities")
+        return self._say(params, self._media(kind, params.get(kind), params) | caption)[0]
 
     async def do_sendmessage(self, params: Json) -> Json:
         """A text."""
@@ -378,15 +389,27 @@ class BotApi:
 
     async def do_sendphoto(self, params: Json) -> Json:
         """A photo."""
-        self._chat(params)
-        caption = formatted(params, "caption", "caption_entities")
-        return self._say(params, self._media("photo", params.get("photo"), params) | caption)[0]
+        return self._one("photo", params)
 
     async def do_senddocument(self, params: Json) -> Json:
         """A file."""
-        self._chat(params)
-        caption = formatted(params, "caption", "caption_entities")
-        return self._say(params, self._media("document", params.get("document"), params) | caption)[0]
+        return self._one("document", params)
+
+    async def do_sendvideo(self, params: Json) -> Json:
+        """A film."""
+        return self._one("video", params)
+
+    async def do_sendanimation(self, params: Json) -> Json:
+        """A film without sound."""
+        return self._one("animation", params)
+
+    async def do_sendaudio(self, params: Json) -> Json:
+        """Music."""
+        return self._one("audio", params)
+
+    async def do_sendvoice(self, params: Json) -> Json:
+        """A voice message."""
+        return self._one("voice", params)
 
     async def do_sendlocation(self, params: Json) -> Json:
         """A place."""
@@ -402,6 +425,7 @@ class BotApi:
         items = decoded(params, "media") or []
         if not 1 <= len(items) <= 10:
             bad("too many messages to send as an album" if items else "there are no messages to send")
+        botapi_media.mixable([item["type"] for item in items])
         group = {"media_group_id": str(self.number("group"))}
         contents = [
             self._media(item["type"], item.get("media"), params)
@@ -413,7 +437,9 @@ class BotApi:
 
     async def do_sendchataction(self, params: Json) -> bool:
         """Typing and the like: nothing to see afterwards."""
-        self._chat(params, sending=True)
+        if params.get("action") not in ("typing", "upload_photo", "upload_document", "upload_video", "record_voice"):
+            bad("wrong parameter action in request")
+        self._chat(params, sending=1)
         return True
 
     # -- what was sent ------------------------------------------------------------------------------------------------

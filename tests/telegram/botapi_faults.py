@@ -63,9 +63,9 @@ class Bucket:
         self._left, self._at = min(self._size, self._left + (now - self._at) * self._rate), now
         return 0.0 if self._left >= 1 else (1 - self._left) / self._rate
 
-    def take(self) -> None:
-        """Use one up."""
-        self._left -= 1
+    def take(self, many: int = 1) -> None:
+        """Use some up; an album may leave it in debt."""
+        self._left -= many
 
 
 class Server(uvicorn.Server):

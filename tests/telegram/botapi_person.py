@@ -6,7 +6,7 @@ import asyncio
 import mimetypes
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tests.telegram.botapi_text import Json, commands
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from tests.telegram.botapi import BotApi
 
 T = TypeVar("T")
+# an animation is a document too, for clients that know no better
+KINDS = ("text", "photo", "video", "animation", "audio", "voice", "document", "location", "chat")
 
 
 @dataclass(eq=False)
@@ -45,8 +47,14 @@ class ChatMessage:
 
     @property
     def kind(self) -> str:
-        """What it carries: text, photo, document or location."""
-        return next(kind for kind in ("text", "photo", "document", "location", "chat") if kind in self.data)
+        """What it carries: text, photo, document, location and so on."""
+        return next(kind for kind in KINDS if kind in self.data)
+
+    @property
+    def file_id(self) -> str:
+        """The file it carries; of a photo the largest."""
+        carried = self.data[self.kind]
+        return str((carried[-1] if self.kind == "photo" else carried)["file_id"])
 
     @property
     def buttons(self) -> list[Json]:
@@ -102,6 +110,17 @@ class Person:
         """Send a file; `file_size` pretends another size than the content has."""
         mime = mimetypes.guess_type(name)[0] or "application/octet-stream"
         return self._send({"document": self._api.store_document(content, name, mime, file_size)} | _captioned(caption))
+
+    async def send_content(self, content: Json, chat: Chat | None = None) -> int:
+        """Send whatever a message can carry, in its Bot API form."""
+        return self._send(content, chat)
+
+    async def edit(self, update_id: int, **content: Any) -> int:
+        """Change a message that was sent with this update."""
+        message = self._api.updates.history[update_id]["message"]
+        shown = self.chat.messages[message["message_id"]]
+        shown.data |= {**content, "edit_date": self._api.now()}
+        return self._api.emit("edited_message", shown.data)
 
     async def send_location(self, latitude: float, longitude: float) -> int:
         """Send a place."""

@@ -37,9 +37,11 @@ from telegram.request import HTTPXRequest
 
 from tests.telegram.botapi import BotApi
 from tests.telegram.botapi_text import Json, render, utf16
+from tests.telegram.pictures import picture
 
 pytestmark = pytest.mark.anyio
 TOKEN = "4711:test-token"
+PIXEL, OTHER = picture(), picture("JPEG")
 YES = InlineKeyboardMarkup(
     [[InlineKeyboardButton("Yes", callback_data="v1:yes"), InlineKeyboardButton("No", callback_data="v1:no")]]
 )
@@ -343,7 +345,7 @@ async def test_the_length_limit_counts_utf16_units_after_parsing(world: World) -
     with pytest.raises(BadRequest, match="Message is too long"):
         await world.bot.send_message(7, f"<b>{fits}x</b>", "HTML")
     with pytest.raises(BadRequest, match="Message caption is too long"):
-        await world.bot.send_photo(7, b"jpg", caption="😀" * 513)
+        await world.bot.send_photo(7, PIXEL, caption="😀" * 513)
 
 
 async def test_an_empty_text_is_refused_and_white_space_cut_off(world: World) -> None:
@@ -435,7 +437,7 @@ async def test_an_edit_shows_and_repeating_it_is_refused(world: World) -> None:
 
 
 async def test_what_cannot_be_edited_or_deleted(world: World) -> None:
-    photo = await world.bot.send_photo(7, b"jpg")
+    photo = await world.bot.send_photo(7, PIXEL)
     await world.lin.say("mine")
     (update,) = await world.bot.get_updates()
     assert update.message
@@ -455,10 +457,10 @@ async def test_what_cannot_be_edited_or_deleted(world: World) -> None:
 
 
 async def test_a_photo_goes_out_and_its_bytes_can_be_fetched(world: World) -> None:
-    sent = await world.bot.send_photo(7, b"jpg bytes", caption="<i>meter</i>", parse_mode="HTML")
+    sent = await world.bot.send_photo(7, PIXEL, caption="<i>meter</i>", parse_mode="HTML")
     assert (world.lin.inbox[0].kind, world.lin.inbox[0].text) == ("photo", "meter")
     file = await world.bot.get_file(sent.photo[-1].file_id)
-    assert bytes(await file.download_as_bytearray()) == b"jpg bytes"
+    assert bytes(await file.download_as_bytearray()) == PIXEL
     again = await world.bot.send_photo(7, sent.photo[-1].file_id)
     assert again.photo[-1].file_id == sent.photo[-1].file_id
 
@@ -488,12 +490,12 @@ async def test_what_cannot_be_fetched_or_sent(world: World) -> None:
 
 async def test_albums_in_both_directions_share_a_group(world: World) -> None:
     sent = await world.bot.send_media_group(
-        7, [InputMediaPhoto(b"a", caption="<b>both</b>", parse_mode="HTML"), InputMediaPhoto(b"b")]
+        7, [InputMediaPhoto(PIXEL, caption="<b>both</b>", parse_mode="HTML"), InputMediaPhoto(OTHER)]
     )
     assert len({message.media_group_id for message in sent}) == 1
     assert [shown.text for shown in world.lin.inbox] == ["both", ""]
     file = await world.bot.get_file(sent[1].photo[-1].file_id)
-    assert bytes(await file.download_as_bytearray()) == b"b"
+    assert bytes(await file.download_as_bytearray()) == OTHER
     await world.lin.send_album([b"1", b"2", b"3"], "damage")
     messages = [update.message for update in await world.bot.get_updates()]
     assert [message.caption for message in messages if message] == ["damage", None, None]

@@ -92,3 +92,30 @@ def test_chats_of_long_ago_are_forgotten() -> None:
     limiter.waiting(61.0)
     limiter.waiting(61.0)
     assert not limiter._chats
+
+
+def test_an_album_takes_as_many_places_as_it_has_pictures() -> None:
+    limiter = Limiter()
+    limiter.take("7", 10.0)
+    assert limiter.album_wait("7", 10.0, 9) == 0
+    limiter.take("7", 10.0, messages=9)
+    assert limiter.room(10.0) == PER_BOT - 10
+    assert limiter.chat_wait("7", 10.0) == pytest.approx(10 * PRIVATE_GAP)
+    limiter.take("8", 10.5, messages=10)
+    limiter.take("9", 10.6, messages=5)
+    assert limiter.wait(10.6, 5) == 0
+    assert limiter.wait(10.6, 6) == limiter.album_wait("9", 10.6, 6) == pytest.approx(0.4)
+
+
+def test_an_album_in_a_group_waits_until_all_of_it_is_permitted() -> None:
+    limiter = Limiter()
+    for number in range(12):
+        limiter.take("-1", 10.0 + number)
+    assert limiter.chat_wait("-1", 22.0, 8) == limiter.album_wait("-1", 22.0, 8) == 0
+    assert limiter.chat_wait("-1", 22.0, 10) == limiter.album_wait("-1", 22.0, 10) == pytest.approx(49.0)
+
+
+def test_what_is_no_message_leaves_most_places_alone() -> None:
+    limiter = Limiter()
+    assert sum(limiter.slip(10.0) for _ in range(PER_BOT)) == PER_BOT // 2
+    assert limiter.room(10.0) == PER_BOT // 2 and limiter.slip(11.0)
