@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 import templates
-from desk import archive, archive_export, demo
+from desk import access, archive, archive_export, demo
 from desk.archive import ImportReport
 from desk.archive_rows import Problem
 from desk.clock import SystemClock
@@ -106,6 +106,9 @@ def install(cli: typer.Typer, opened: Opened, out: Console) -> None:
         with opened() as (config, url):
 
             async def work(store: Store) -> int:
+                async with store.transaction() as db:
+                    told, at = search or access.ALL, SystemClock().now()
+                    await access.exported(db, by=getpass.getuser(), role="", reason=told, at=at, reveal=reveal)
                 return await archive_export.export_file(store, file, reveal=reveal, zone=config.zone, wanted=search)
 
             accounts = asyncio.run(_with_store(url, work))

@@ -20,13 +20,15 @@ Reader = Annotated[Caller, requires(Permission.CUSTOMERS_READ)]
 
 
 class AreaView(BaseModel):
-    """A territory and the one manager who answers for it; `accounts` counts those that are supplied."""
+    """A territory and the one manager who answers for it; the counts are of accounts that are supplied."""
 
     id: int
     name: str
     office: str
     manager: str | None
     accounts: int
+    tier_a: int
+    important: int
 
 
 class HandoverRequest(BaseModel):
@@ -75,10 +77,11 @@ async def overview(caller: Reader, db: Tx) -> list[AreaView]:
     """All areas by name."""
     return [
         AreaView(
-            id=area.id or 0, name=area.name, office=area.office, manager=manager.name if manager else None,
-            accounts=accounts,
+            id=each.area.id or 0, name=each.area.name, office=each.area.office,
+            manager=each.manager.name if each.manager else None, accounts=each.accounts, tier_a=each.best,
+            important=each.important,
         )
-        for area, manager, accounts in await areas.overview(db)
+        for each in await areas.overview(db)
     ]  # fmt: skip
 
 
@@ -104,7 +107,7 @@ async def responsible(no: No, caller: Reader, db: Tx) -> Responsible:
     """The manager and the proxy of an account."""
     account = await areas.account_for(db, no, role=caller.role, staff_id=caller.staff_id)
     area = await db.get(Area, account.area_id) if account.area_id is not None else None
-    manager, proxy = await areas.manager_of(db, account), await areas.proxy_of(db, account)
+    manager, proxy = await areas.named_manager(db, account), await areas.proxy_of(db, account)
     return Responsible(
         no=account.no,
         area=area.name if area else None,

@@ -55,18 +55,18 @@ def _filters(caller: Caller, q: str, tier: str, flag: str, area: str) -> dict[st
 @pages.get("/desk/customers")
 async def listed(
     request: Request, use: Use, caller: Reader, db: Tx, q: Words = "", tier: Choice = "", flag: Choice = "",
-    area: Choice = "", after: Choice = "",
+    area: Choice = "", sort: Choice = "", after: Words = "",
 ) -> Response:  # fmt: skip
     """Accounts that match, a page at a time."""
     filters = _filters(caller, q, tier, flag, area)
-    behind = int(after) if after.isdecimal() and after.isascii() and len(after) < 18 else 0
-    found = await customers.find(db, after=behind, limit=PAGE + 1, **filters)
+    sort = sort if customers.ordered(sort) else ""
+    found = await customers.find(db, after=after or 0, limit=PAGE + 1, order=sort, **filters)
     rows = await _rows(db, found[:PAGE])
     return render(
         request, use, caller, "customers", rows=rows, count=await customers.count(db, **filters), q=q,
-        tier=filters["tier"] or "", flag=filters["flag"] or "", area=area, after=behind,
-        next=str(found[PAGE - 1].id) if len(found) > PAGE else "",
-        areas=[(a, accounts) for a, _, accounts in await areas.overview(db)], flags=FLAGS, tiers=TIERS,
+        tier=filters["tier"] or "", flag=filters["flag"] or "", area=area, after=after,
+        next=customers.cursor(found[PAGE - 1], sort) if len(found) > PAGE else "", sort=sort,
+        areas=[(each.area, each.accounts) for each in await areas.overview(db)], flags=FLAGS, tiers=TIERS,
     )  # fmt: skip
 
 
@@ -90,20 +90,17 @@ async def _rows(db: Tx, accounts: list[Account]) -> list[dict[str, Any]]:
 @pages.get("/desk/customers/export")
 async def export(
     use: Use, caller: Annotated[Caller, requires(Permission.CUSTOMERS_EXPORT)], q: Words = "", tier: Choice = "",
-    flag: Choice = "", area: Choice = "",
+    flag: Choice = "", area: Choice = "", sort: Choice = "",
 ) -> Response:  # fmt: skip
     """Exactly the accounts that the list shows, as a workbook; personal data stay masked."""
     filters = _filters(caller, q, tier, flag, area)
     async with use.store.transaction() as db:
-        told = " ".join(filter(None, (q, tier, flag, area))) or "*"
-        await access.log(
-            db, by=caller.name, role=caller.role, action=Permission.CUSTOMERS_EXPORT, subject="archive", reason=told,
-            at=use.clock.now(),
-        )  # fmt: skip
+        told = " ".join(filter(None, (q, tier, flag, area))) or access.ALL
+        await access.exported(db, by=caller.name, role=caller.role, reason=told, at=use.clock.now())
     folder = tempfile.TemporaryDirectory(prefix="greenline-")
     path = Path(folder.name) / "customers.xlsx"
     try:
-        await archive_export.export_file(use.store, path, zone=use.settings.zone, **filters)
+        await archive_export.export_file(use.store, path, zone=use.settings.zone, order=sort, **filters)
     except BaseException:
         folder.cleanup()
         raise
@@ -150,8 +147,9 @@ async def _shown(
     return render(
         request, use, caller, "account", account=found, customer=await db.get(Customer, found.customer_id),
         status=422 if errors else 200,
-        name=found.name if revealed else masks.holder(found.name), revealed=revealed, people=people, area=area,
-        manager=await areas.manager_of(db, found), proxy=await areas.proxy_of(db, found), line=line, run=run,
+        name=found.name if revealed else masks.holder(found.name),
+        place=found.address if revealed else masks.address(found.address), revealed=revealed, people=people, area=area,
+        manager=await areas.named_manager(db, found), proxy=await areas.proxy_of(db, found), line=line, run=run,
         explained=templates.render_text("tier_explained", language, **classification.explain(line)) if line else "",
         years=list((await db.exec(years)).all())[:6][::-1], history=history, record=list((await db.exec(said)).all()),
         designation=await customers.designation(db, found), tiers=TIERS, errors=errors or {}, typed=typed or {},

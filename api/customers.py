@@ -20,14 +20,13 @@ from api.archive_commands import BadRows, reason
 from api.callers import STORABLE, Caller, requires
 from api.pages import language_of
 from api.services import Services, Tx, Use
-from desk import archive_export, archive_runs, areas, customers, masks
+from desk import access, archive_export, archive_runs, areas, customers, masks
 from desk.archive_rows import Problem
 from desk.archive_runs import ArchiveRun, Stage
 from desk.areas import Area
 from desk.attachments import LARGEST
 from desk.conversations import Contact
 from desk.customers import Account, AccountContact, AccountYear, Customer
-from desk.errors import BadCursor
 from desk.permissions import Permission, Role
 from desk.sheets import PIECE
 from desk.tiers import Tier
@@ -176,29 +175,29 @@ async def search(
     tier: Tier | None = None,
     flag: Flag | None = None,
     area: Annotated[int | None, Query(ge=1, lt=2**62)] = None,
-    after: str | None = None,
+    sort: Annotated[str, Query(pattern="^-?(no|name|tier|bought|running)$|^$")] = "",
+    after: Annotated[str | None, Query(max_length=600, pattern=STORABLE)] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> AccountPage:
-    """Accounts whose number, name, pinyin initials or phone contain every word of `q`."""
-    if after is not None and not (after.isdecimal() and after.isascii() and int(after) < 2**62):
-        raise BadCursor(after=after)
+    """Accounts whose number, name, pinyin initials or phone contain every word of `q`; `-` before `sort`: reversed."""
     found = await customers.find(
-        db, q, after=int(after or 0), limit=limit, tier=tier, flag=flag, areas=[area] if area else None, **_sees(caller)
-    )
+        db, q, after=after or 0, limit=limit, tier=tier, flag=flag, areas=[area] if area else None, order=sort,
+        **_sees(caller),
+    )  # fmt: skip
     query = select(Account.id, Customer.name, Area.name).join(Customer, col(Customer.id) == col(Account.customer_id))
     query = query.outerjoin(Area, col(Area.id) == col(Account.area_id))
     around = await db.exec(query.where(col(Account.id).in_([account.id for account in found])))
     names = {number: (customer, area_name) for number, customer, area_name in around.all()}
     lines = [AccountLine(**_line(account, *names[account.id])) for account in found]
-    return AccountPage(accounts=lines, next=str(found[-1].id) if len(found) == limit else None)
+    return AccountPage(accounts=lines, next=customers.cursor(found[-1], sort) if len(found) == limit else None)
 
 
 def _line(account: Account, customer: str, area: str | None) -> dict[str, Any]:
     return {
         "no": account.no, "name": masks.holder(account.name), "customer": masks.holder(customer), "area": area,
-        "address": account.address, "tier": account.tier, "large": account.large, "important": account.important,
-        "coal_mine": account.coal_mine, "category": account.category, "feeder": account.feeder,
-        "standing": account.standing,
+        "address": masks.address(account.address), "tier": account.tier, "large": account.large,
+        "important": account.important, "coal_mine": account.coal_mine, "category": account.category,
+        "feeder": account.feeder, "standing": account.standing,
     }  # fmt: skip
 
 
@@ -212,8 +211,11 @@ async def export(
     tier: Tier | None = None,
     flag: Flag | None = None,
 ) -> Response:
-    """The archive as a file that an import understands; persons and phones are masked."""
+    """The archive as a file that an import understands; persons, phones and addresses are masked."""
     filters = {"wanted": q, "tier": tier, "flag": flag, "zone": use.settings.zone, **_sees(caller)}
+    async with use.store.transaction() as db:
+        told = " ".join(filter(None, (q, tier, flag))) or access.ALL
+        await access.exported(db, by=caller.name, role=caller.role, reason=told, at=use.clock.now())
     named = {"Content-Disposition": f'attachment; filename="customers.{kind}"'}
     if kind == Kind.CSV:
         return StreamingResponse(_csv(use, filters), media_type="text/csv; charset=utf-8", headers=named)
@@ -303,7 +305,7 @@ async def account(no: No, db: Tx, caller: Reader) -> AccountView:
     found = await areas.account_for(db, no, role=caller.role, staff_id=caller.staff_id)
     customer = await db.get(Customer, found.customer_id)
     area = await db.get(Area, found.area_id) if found.area_id is not None else None
-    manager, proxy = await areas.manager_of(db, found), await areas.proxy_of(db, found)
+    manager, proxy = await areas.named_manager(db, found), await areas.proxy_of(db, found)
     assert customer is not None
     people = select(Contact, AccountContact).join(AccountContact, col(AccountContact.contact_id) == col(Contact.id))
     people = people.where(col(AccountContact.account_id) == found.id, col(AccountContact.ended_at).is_(None))

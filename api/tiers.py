@@ -156,9 +156,10 @@ class Reason(BaseModel):
 
 
 class CoalMine(BaseModel):
-    """Whether the account is a coal mine."""
+    """Whether the account is a coal mine, and why that is said."""
 
     coal_mine: bool
+    reason: str = Field(min_length=1, max_length=500, pattern=STORABLE)
 
 
 class ChangeView(BaseModel):
@@ -324,7 +325,7 @@ async def mark_coal_mine(
 ) -> Standing:  # fmt: skip
     """Mark an account as a coal mine, or no longer."""
     account = await _mine(db, no, caller, lock=True)
-    await customers.set_coal_mine(db, account, flag.coal_mine, by=caller.name, at=use.clock.now())
+    await customers.set_coal_mine(db, account, flag.coal_mine, reason=flag.reason, by=caller.name, at=use.clock.now())
     return await _standing(db, account, request, caller)
 
 

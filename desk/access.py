@@ -6,14 +6,17 @@ from typing import Final
 from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from desk import areas
 from desk.columns import key, moment, words
 from desk.conversations import Contact
 from desk.customers import Account, AccountContact, account
 from desk.errors import UnknownAccount
 from desk.permissions import Permission
+from desk.staff import Staff
 
 # who tries these without being allowed to is written down as well
 WATCHED: Final = frozenset({Permission.CUSTOMERS_REVEAL, Permission.CUSTOMERS_EXPORT, Permission.ERASE})
+ALL: Final = "*"
 REFUSED: Final = "refused"  # the reason of a refused try
 
 
@@ -39,6 +42,12 @@ async def log(
     db.add(line)
     await db.flush()
     return line
+
+
+async def exported(db: AsyncSession, *, by: str, role: str, reason: str, at: datetime, reveal: bool = False) -> None:
+    """Write down that accounts left as a file; the reason says which, ALL or what they were searched by."""
+    action = Permission.CUSTOMERS_REVEAL if reveal else Permission.CUSTOMERS_EXPORT
+    await log(db, by=by, role=role, action=action, subject="archive", reason=reason, at=at)
 
 
 async def refused(db: AsyncSession, *, by: str, role: str, action: str, subject: str, at: datetime) -> None:
@@ -80,4 +89,6 @@ async def reveal(
     query = query.where(col(AccountContact.account_id) == found.id, col(AccountContact.ended_at).is_(None))
     people = list((await db.exec(query.order_by(col(AccountContact.id)))).all())
     await log(db, by=by, role=role, action=action, subject=f"account:{found.no}", reason=reason, at=at)
+    if proxy is not None:
+        await areas.act_for(db, found, await db.get_one(Staff, proxy), action, at=at, reason=reason)
     return found, people

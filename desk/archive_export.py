@@ -50,17 +50,18 @@ _BOUGHT: Final = text(
 async def export_rows(
     db: AsyncSession, *, reveal: bool = False, zone: ZoneInfo = ZONE, wanted: str = "",
     areas: list[int] | None = None, proxy: int | None = None, tier: Tier | None = None, flag: str | None = None,
+    order: str = "",
 ) -> AsyncIterator[list[Value]]:  # fmt: skip
     """The header, then the accounts that `customers.find` finds, a batch at a time.
 
-    Names of persons and phones are masked unless `reveal`; an import takes masked values for blank ones.
+    Names of persons, phones and addresses are masked unless `reveal`; an import takes masked values for blank ones.
     """
     years = list((await db.execute(_YEARS)).scalars())
     yield [*map(header, _FIELDS), *(header(part, year) for year in years for part in _YEARLY)]
-    after = 0
+    after = ""
     while True:
         found = await customers.find(
-            db, wanted, after=after, limit=BATCH, areas=areas, proxy=proxy, tier=tier, flag=flag
+            db, wanted, after=after or 0, limit=BATCH, areas=areas, proxy=proxy, tier=tier, flag=flag, order=order
         )
         if not found:
             return
@@ -72,7 +73,7 @@ async def export_rows(
             for year in years:
                 row.extend(bought.get((account.id, year), (None, None, None)))
             yield row
-        after = found[-1].id or 0
+        after = customers.cursor(found[-1], order)
         db.expunge_all()
 
 
@@ -87,6 +88,7 @@ def _row(account: Account, around: Any, *, reveal: bool, zone: ZoneInfo) -> list
     if not reveal:
         values["contact"] = masks.person(values["contact"] or "")
         values["phone"] = masks.phone(values["phone"] or "")
+        values["address"] = masks.address(values["address"])
     return [
         word(field, str(values[field])) if field in _CODED and values[field] else values[field] for field in _FIELDS
     ]

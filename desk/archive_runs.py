@@ -127,7 +127,7 @@ async def find(db: AsyncSession, number: str) -> ArchiveRun:
 
 async def bad_rows(storage: Storage, run: ArchiveRun) -> list[Problem]:
     """Everything that is wrong with the file."""
-    if not run.report.get("bad"):
+    if not run.report.get("bad") or run.report.get("tidied"):
         return []
     lines = (await storage.get(run.bad_rows)).decode().splitlines()
     return [Problem(**json.loads(line)) for line in lines]

@@ -1,6 +1,7 @@
 """Areas 片区 and who answers for them: one named manager, village proxies (电力客户的分级和分类及管理, 属地管理)."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -10,10 +11,11 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from desk import customers, events
 from desk.columns import key, moment, ref, words
-from desk.customers import Account, Standing
+from desk.customers import Account, Standing, TierChange
 from desk.errors import UnknownAccount, UnknownArea, WrongRole
-from desk.permissions import Role
+from desk.permissions import Level, Role
 from desk.staff import Staff
+from desk.tiers import Tier
 
 
 class Area(SQLModel, table=True):
@@ -60,15 +62,58 @@ async def area_by_id(db: AsyncSession, number: int, *, lock: bool = False) -> Ar
     return found
 
 
-async def overview(db: AsyncSession) -> list[tuple[Area, Staff | None, int]]:
-    """All areas by name, with their managers and the number of accounts that are supplied."""
+@dataclass(frozen=True)
+class Territory:
+    """An area, its named manager, and how many accounts are supplied there: all, of tier A, important."""
+
+    area: Area
+    manager: Staff | None
+    accounts: int
+    best: int
+    important: int
+
+
+async def overview(db: AsyncSession) -> list[Territory]:
+    """All areas by name, with their managers and what they hold."""
     supplied = and_(col(Account.area_id) == col(Area.id), col(Account.standing) == Standing.ACTIVE)
-    query = select(Area, Staff, func.count(col(Account.id)))
+    number = func.count(col(Account.id))
+    best, important = number.filter(col(Account.tier) == Tier.A), number.filter(col(Account.important))
+    query: Any = select(Area, Staff, number, best, important)  # type: ignore[call-overload]
     query = query.outerjoin(Staff, col(Staff.id) == col(Area.manager_id)).outerjoin(Account, supplied)
-    return list((await db.exec(query.group_by(col(Area.id), col(Staff.id)).order_by(col(Area.name)))).all())
+    found = await db.exec(query.group_by(col(Area.id), col(Staff.id)).order_by(col(Area.name)))
+    return [Territory(*row) for row in found.all()]
+
+
+async def unassigned(db: AsyncSession) -> int:
+    """How many accounts that are supplied lie in no area."""
+    query = select(func.count(col(Account.id))).where(col(Account.area_id).is_(None))
+    return (await db.exec(query.where(col(Account.standing) == Standing.ACTIVE))).one()
+
+
+async def changed_since(db: AsyncSession, since: datetime) -> dict[int | None, int]:
+    """How many tiers changed after `since`, by area."""
+    query = select(Account.area_id, func.count(col(TierChange.id)))
+    query = query.join(TierChange, col(TierChange.account_id) == col(Account.id)).where(col(TierChange.at) > since)
+    return dict((await db.exec(query.group_by(col(Account.area_id)))).all())
 
 
 # -- managers ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Following:
+    """What goes along with an area: how many accounts that are supplied, and the important ones by name."""
+
+    accounts: int
+    important: list[Account]
+
+
+async def following(db: AsyncSession, area: Area) -> Following:
+    """The accounts that follow when an area changes hands."""
+    held = (col(Account.area_id) == area.id, col(Account.standing) == Standing.ACTIVE)
+    accounts = (await db.exec(select(func.count(col(Account.id))).where(*held))).one()
+    query = select(Account).where(*held, col(Account.important)).order_by(col(Account.tier), col(Account.name))
+    return Following(accounts, list((await db.exec(query)).all()))
 
 
 async def hand_over(db: AsyncSession, area: Area, manager: Staff, *, notes: str, by: str, at: datetime) -> bool:
@@ -95,10 +140,26 @@ async def handovers(db: AsyncSession, area: Area) -> list[Handover]:
     return list((await db.exec(query)).all())
 
 
-async def manager_of(db: AsyncSession, account: Account) -> Staff | None:
-    """The one manager of an account: its area's (片区客户经理)."""
+async def named_manager(db: AsyncSession, account: Account) -> Staff | None:
+    """The one manager of an account: its area's (片区客户经理). None: the area needs one."""
     query = select(Staff).join(Area, col(Area.manager_id) == col(Staff.id)).where(col(Area.id) == account.area_id)
     return (await db.exec(query)).first()
+
+
+async def manager_of(db: AsyncSession, account: Account) -> Staff | None:
+    """Whom a customer can turn to: the named manager, and where nobody is, one of the whole company (第五条)."""
+    named = await named_manager(db, account)
+    if named is not None and named.disabled_at is None:
+        return named
+    query = select(Staff).where(col(Staff.role) == Role.MANAGER, col(Staff.level) == Level.COMPANY)
+    return (await db.exec(query.where(col(Staff.disabled_at).is_(None)).order_by(col(Staff.id)).limit(1))).first()
+
+
+async def managers(db: AsyncSession) -> list[tuple[Staff, int]]:
+    """Managers who work here, by name, and how many areas each answers for."""
+    query = select(Staff, func.count(col(Area.id))).outerjoin(Area, col(Area.manager_id) == col(Staff.id))
+    query = query.where(col(Staff.role) == Role.MANAGER, col(Staff.disabled_at).is_(None))
+    return list((await db.exec(query.group_by(col(Staff.id)).order_by(col(Staff.name)))).all())
 
 
 async def areas_of(db: AsyncSession, staff: Staff) -> list[int]:
@@ -131,6 +192,30 @@ async def give_to_proxy(
         await events.record(db, "account.proxy_changed", f"account:{account.no}", by=by, at=at, **facts)
         changed += 1
     return changed
+
+
+async def proxies(db: AsyncSession) -> list[Staff]:
+    """Village electricians who work here, by name."""
+    query = select(Staff).where(col(Staff.role) == Role.PROXY, col(Staff.disabled_at).is_(None))
+    return list((await db.exec(query.order_by(col(Staff.name)))).all())
+
+
+async def transformer_areas(db: AsyncSession) -> list[tuple[str, int, int]]:
+    """Transformer areas 台区 by name: accounts that are supplied, and how many of them a proxy looks after."""
+    number = func.count(col(Account.id))
+    query = select(Account.transformer_area, number, number.filter(col(Account.proxy_id).is_not(None)))
+    query = query.where(col(Account.standing) == Standing.ACTIVE, col(Account.transformer_area) != "")
+    found = await db.exec(query.group_by(col(Account.transformer_area)).order_by(col(Account.transformer_area)))
+    return list(found.all())
+
+
+async def of_transformer_area(db: AsyncSession, name: str, *, lock: bool = False) -> list[Account]:
+    """The accounts that are supplied from a transformer area, by their keys."""
+    query = select(Account).where(col(Account.transformer_area) == name, col(Account.standing) == Standing.ACTIVE)
+    query = query.order_by(col(Account.id))
+    if lock:
+        query = query.with_for_update().execution_options(populate_existing=True)
+    return list((await db.exec(query)).all())
 
 
 async def proxy_of(db: AsyncSession, account: Account) -> Staff | None:

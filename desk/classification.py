@@ -59,6 +59,7 @@ class Classification(SQLModel, table=True):
     stage: Stage = Field(sa_column=words())
     accounts: int = Field(sa_column=Column(Integer, nullable=False))
     counts: dict[str, Any] = Field(sa_column=facts())
+    inputs: str | None = Field(default=None, sa_column=words(nullable=True))  # fingerprint of what it was computed from
     due_on: date
     proposed_at: datetime = Field(sa_column=moment())
     reminded_at: datetime | None = Field(default=None, sa_column=moment(nullable=True))
@@ -192,6 +193,12 @@ _INPUT: Final = text(f"""
     SELECT a.id, a.no, a.tier, coalesce(y.amount, 0), coalesce(y.kwh, 0), coalesce(y.months, 0), {_IMPORTANT}
     FROM account a LEFT JOIN account_year y ON y.account_id = a.id AND y.year = :purchases
     WHERE a.standing = 'active'""")
+# a tenth of the work of computing, and what is not different need not be computed again
+_FINGERPRINT: Final = text(f"""
+    SELECT count(*) || ':' || coalesce(sum(hashtextextended(concat_ws(',', a.id, a.no, a.tier, y.amount, y.kwh,
+        y.months, {_IMPORTANT}), 0)), 0)
+    FROM account a LEFT JOIN account_year y ON y.account_id = a.id AND y.year = :purchases
+    WHERE a.standing = 'active'""")
 _ANY_PURCHASE: Final = text("""
     SELECT EXISTS (SELECT FROM account a JOIN account_year y ON y.account_id = a.id
     WHERE y.year = :purchases AND a.standing = 'active')""")
@@ -226,6 +233,11 @@ async def propose(db: AsyncSession, year: int, *, by: str, at: datetime) -> Clas
     await db.execute(_BEGIN, {"year": year, "due_on": due_on(year), "at": at})
     run = await of(db, year, lock=True)
     await _not_frozen(db, year)
+    inputs = str(await db.scalar(_FINGERPRINT, {"purchases": year - 1, "categories": list(CATEGORIES)}))
+    if run.inputs == inputs:
+        return run
+    run.inputs = inputs
+    db.add(run)
     computed = await preview(db, year)
     columns = {name: [line[name] for line in computed.lines] for name in _COLUMNS}
     dropped = await db.execute(_DROP, {"run": run.id, "account_id": columns["account_id"]})

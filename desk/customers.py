@@ -3,11 +3,12 @@
 电力大客户管理制度 第十三条; 公司大客户管理 5 (attributes of a large customer); 供电所大客户维护与管理方法 第二条.
 """
 
+import re
 import unicodedata
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import (
     Boolean,
@@ -19,19 +20,22 @@ from sqlalchemy import (
     UniqueConstraint,
     func,
     text,
+    tuple_,
 )
 from sqlmodel import Field, SQLModel, col, or_, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from desk import events
 from desk.columns import key, moment, one_of, ref, words
-from desk.errors import ReasonMissing, UnknownAccount
+from desk.errors import BadCursor, ReasonMissing, UnknownAccount
 from desk.initials import initials
 from desk.tiers import Tier
 
 CATEGORIES: Final = (  # 第二条 names these, "等" leaves the list open: designation covers the rest
     "government", "military", "media", "hospital", "school", "hotel", "state_project",
 )  # fmt: skip
+_KEY: Final = re.compile(r"[0-9]{1,18}")
+_AMOUNT: Final = re.compile(r"-?[0-9]{1,14}(\.[0-9]{1,2})?")
 
 
 class Standing(StrEnum):
@@ -204,17 +208,79 @@ async def account(db: AsyncSession, no: str, *, lock: bool = False) -> Account:
     return found
 
 
-async def find(
-    db: AsyncSession, wanted: str = "", *, after: int = 0, limit: int = 50, areas: list[int] | None = None,
-    proxy: int | None = None, tier: Tier | None = None, flag: str | None = None,
-) -> list[Account]:  # fmt: skip
-    """Accounts whose number, name, initials or phone contain all words of `wanted`, by number; from id `after` on.
+class Order(StrEnum):
+    """What a list of accounts is sorted by; `-` in front of one: the other way round."""
 
-    `areas` and `proxy` restrict to what the caller may see; `flag` is large, important or coal_mine.
+    NO = "no"
+    NAME = "name"  # as it is spelled in pinyin
+    TIER = "tier"  # A first
+    BOUGHT = "bought"
+    RUNNING = "running"  # capacity
+
+
+def ordered(wanted: str) -> tuple[Order, bool] | None:
+    """The order that is wished for, and whether it is reversed; None for words that are none."""
+    name = wanted.removeprefix("-")
+    return (Order(name), wanted.startswith("-")) if name in list(Order) else None
+
+
+async def find(
+    db: AsyncSession, wanted: str = "", *, after: int | str = 0, limit: int = 50, areas: list[int] | None = None,
+    proxy: int | None = None, tier: Tier | None = None, flag: str | None = None, order: str = "",
+) -> list[Account]:  # fmt: skip
+    """Accounts whose number, name, initials or phone contain all words of `wanted`, behind the cursor `after`.
+
+    In the order in which they came in (then a key is the cursor), or in an `Order`, where `cursor` makes it.
+    `areas` and `proxy` restrict to what the caller may see; `flag` is large, important or coal_mine. Raises BadCursor.
     """
-    query = select(Account).where(col(Account.id) > after)
-    query = query.where(*_matching(wanted, areas=areas, proxy=proxy, tier=tier, flag=flag))
-    return list((await db.exec(query.order_by(col(Account.id)).limit(limit))).all())
+    query = select(Account).where(*_matching(wanted, areas=areas, proxy=proxy, tier=tier, flag=flag))
+    by, number = ordered(order), col(Account.id)
+    if by is None:
+        query = query.where(number > _number(after)).order_by(number)
+    else:
+        sorting = _sorting(by[0])
+        if after:
+            said, mark, last = str(after).rpartition("~")
+            place, behind = tuple_(sorting, number), tuple_(_read(by[0], said, after), _number(last if mark else ""))
+            query = query.where(place < behind if by[1] else place > behind)
+        query = query.order_by(*((sorting.desc(), number.desc()) if by[1] else (sorting, number)))
+    return list((await db.exec(query.limit(limit))).all())
+
+
+def cursor(account: Account, order: str = "") -> str:
+    """What a reader sends as `after` to get the accounts behind this one in the same order."""
+    by = ordered(order)
+    if by is None:
+        return str(account.id)
+    values = {
+        Order.NO: account.no, Order.NAME: account.initials, Order.TIER: account.tier, Order.BOUGHT: account.bought,
+        Order.RUNNING: account.running_kva or Decimal(0),
+    }  # fmt: skip
+    return f"{values[by[0]]}~{account.id}"
+
+
+def _sorting(order: Order) -> ColumnElement[Any]:
+    columns: dict[Order, Any] = {
+        Order.NO: Account.no, Order.NAME: Account.initials, Order.TIER: Account.tier, Order.BOUGHT: Account.bought,
+    }  # fmt: skip
+    if order == Order.RUNNING:
+        return func.coalesce(col(Account.running_kva), text("0"))  # written as in its index
+    found: ColumnElement[Any] = columns[order]
+    return found
+
+
+def _read(order: Order, said: str, whole: int | str) -> str | Decimal:
+    if order not in (Order.BOUGHT, Order.RUNNING):
+        return said
+    if not _AMOUNT.fullmatch(said):
+        raise BadCursor(after=str(whole))
+    return Decimal(said)
+
+
+def _number(said: int | str) -> int:
+    if not _KEY.fullmatch(str(said)):
+        raise BadCursor(after=str(said))
+    return int(said)
 
 
 async def count(
@@ -320,13 +386,20 @@ async def _close_designations(db: AsyncSession, account: Account, *, by: str, at
     await db.exec(ended.values(ended_at=at, ended_by=by))
 
 
-async def set_coal_mine(db: AsyncSession, account: Account, coal_mine: bool, *, by: str, at: datetime) -> bool:
-    """Mark an account as a coal mine, or no longer (供电公司煤矿用户管理制度); whether that changed anything."""
+async def set_coal_mine(
+    db: AsyncSession, account: Account, coal_mine: bool, *, reason: str, by: str, at: datetime
+) -> bool:
+    """Mark an account as a coal mine, or no longer (供电公司煤矿用户管理制度); whether that changed anything.
+
+    Raises ReasonMissing.
+    """
+    reason = _given(reason)
     if account.coal_mine == coal_mine:
         return False
     account.coal_mine, account.updated_at = coal_mine, at
     db.add(account)
-    await events.record(db, "account.coal_mine_changed", f"account:{account.no}", by=by, at=at, coal_mine=coal_mine)
+    facts = {"coal_mine": coal_mine, "reason": reason}
+    await events.record(db, "account.coal_mine_changed", f"account:{account.no}", by=by, at=at, **facts)
     return True
 
 

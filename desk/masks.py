@@ -6,6 +6,12 @@ from typing import Final
 MARK: Final = "*"
 _ORGANISED: Final = 4  # Han characters from which on a name is a firm's rather than a person's
 _HAN: Final = re.compile(r"[\u3400-\u9fff·]+")
+# what an address consists of down to its street; a number can be part of a name: 104国道, 12号大街
+_STREET: Final = re.compile(
+    r"^.*?(?=[甲乙丙丁东西南北前后]?(?:[0-9０-９]+|[一二三四五六七八九十百〇零]+(?=\s*[号组弄幢栋楼单室]))"
+    r"(?!\s*(?:[国省县乡]道|号?大?[街路道]))|$)"
+)
+_PLACE: Final = re.compile(r"^.*(?:[省市区县旗乡镇村街路道巷弄]|胡同|社区|园区|开发区)")
 
 
 def phone(number: str) -> str:
@@ -18,6 +24,15 @@ def phone(number: str) -> str:
 def person(name: str) -> str:
     """The family name, or the first letter."""
     return name[:1] + MARK * (len(name) - 1 if _HAN.fullmatch(name) else 3) if name else ""
+
+
+def address(text: str) -> str:
+    """District and street; house number, building and whatever stands behind them are blotted out."""
+    if not text:
+        return ""
+    street = _STREET.match(text)
+    place = _PLACE.match(street.group()) if street else None
+    return (place.group() if place else "") + MARK * 4
 
 
 def holder(name: str) -> str:

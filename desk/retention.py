@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, not_, or_
+from sqlalchemy import ColumnElement, not_, or_, text
 from sqlalchemy.orm import aliased
 from sqlmodel import col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from desk import access, customers, erasures, events, policy
 from desk.access import AccessLine
+from desk.archive_runs import ArchiveRun
 from desk.attachments import Attachment, Storage
 from desk.binding import BindCode, BindLink, BindTry
 from desk.conversations import Address, Channel, Contact, Conversation, RecordLine, mark_unreachable
@@ -190,6 +191,7 @@ async def tidy(store: Store, storage: Storage, *, at: datetime) -> dict[str, int
         ("web_chats", _tidy_visitors),
         ("record_lines", _tidy_lines),
         ("record_lines", _tidy_files),
+        ("bad_rows", _tidy_imports),
     ):
         while True:
             async with store.transaction() as db:
@@ -200,6 +202,8 @@ async def tidy(store: Store, storage: Storage, *, at: datetime) -> dict[str, int
     async with store.transaction() as db:
         for kind, table, old in _outlived(before):
             done[kind] += (await db.exec(delete(table).where(old))).rowcount
+        parked: Any = await db.execute(_PARKED, {"before": before["parked_updates"]})
+        done["parked_updates"] += parked.rowcount
         if found := {kind: count for kind, count in done.items() if count}:
             await events.record(db, "retention.tidied", "retention", by="greenline", at=at, **found)
     return found
@@ -236,6 +240,24 @@ async def _tidy_files(db: AsyncSession, storage: Storage, before: datetime, at: 
     found = (await db.exec(old.limit(_BATCH).with_for_update(skip_locked=True))).all()
     await _drop(db, storage, found)
     return len(found)
+
+
+async def _tidy_imports(db: AsyncSession, storage: Storage, before: datetime, at: datetime) -> int:
+    """Rows that an import refused, and a file that no import ever took in; that it was imported stays."""
+    begun = select(ArchiveRun).where(
+        col(ArchiveRun.created_at) < before, col(ArchiveRun.report).op("?")("tidied").is_(False)
+    )
+    found = (await db.exec(begun.order_by(col(ArchiveRun.created_at)).limit(_BATCH).with_for_update())).all()
+    for run in found:
+        for number in (run.id, run.bad_rows):
+            await storage.delete(number)
+        run.report = {**run.report, "problems": [], "tidied": True}
+        db.add(run)
+    return len(found)
+
+
+# the table belongs to the channel, which this package does not know
+_PARKED: Final = text("DELETE FROM parked_update WHERE at < :before")
 
 
 def _outlived(before: dict[str, datetime]) -> list[tuple[str, type[Any], ColumnElement[bool]]]:

@@ -28,6 +28,7 @@ def upgrade() -> None:
     op.create_index("account_by_tier", "account", ["tier", "id"])
     op.create_index("account_by_bought", "account", ["bought", "id"])
     op.create_index("account_by_running", "account", [sa.text("coalesce(running_kva, 0)"), "id"])
+    op.add_column("classification", sa.Column("inputs", sa.Text(), nullable=True))
     op.create_table(
         "erased_mark",
         sa.Column("id", sa.BigInteger(), sa.Identity(), nullable=False),
@@ -46,6 +47,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Undo."""
     op.drop_table("erased_mark")
+    op.drop_column("classification", "inputs")
     for name in ("account_by_running", "account_by_bought", "account_by_tier", "account_by_name"):
         op.drop_index(name, table_name="account")
     op.drop_column("account", "bought")

@@ -48,7 +48,7 @@ async def test_an_area_changes_hands_and_its_accounts_follow(ask: Ask, north: in
     assert (await ask("agent", "GET", f"/areas/{north}/handovers")).json() == found
     assert (await hand_over(ask, north, manager="Li")).json() == found
     assert (await ask("agent", "GET", "/areas")).json() == [
-        {"id": north, "name": "North", "office": "", "manager": "Li", "accounts": 2}
+        {"id": north, "name": "North", "office": "", "manager": "Li", "accounts": 2, "tier_a": 0, "important": 0}
     ]
     assert (await ask("agent", "GET", f"/accounts/{no(1)}/responsible")).json() == {
         "no": no(1), "area": "North", "manager": "Li", "proxy": None,

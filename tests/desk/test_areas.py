@@ -11,7 +11,7 @@ from desk import areas, customers, events, staff
 from desk.areas import Area
 from desk.customers import Account
 from desk.errors import UnknownAccount, UnknownArea, WrongRole
-from desk.permissions import Role
+from desk.permissions import Level, Role
 from desk.staff import Staff
 from desk.store import Store
 from tests.conftest import MONDAY
@@ -75,7 +75,7 @@ async def test_an_account_has_the_one_manager_of_its_area(store: Store, hire: Hi
     await hand_over(store, north, wang)
     await hand_over(store, south, li)
     async with store.transaction() as db:
-        found = [await areas.manager_of(db, await account(store, number)) for number in (1, 2, 3)]
+        found = [await areas.named_manager(db, await account(store, number)) for number in (1, 2, 3)]
         assert [manager.name if manager else None for manager in found] == ["Wang", "Li", None]
         assert await areas.areas_of(db, wang) == [north.id]
 
@@ -139,9 +139,37 @@ async def test_the_overview_counts_the_accounts_that_are_supplied(store: Store, 
     await hand_over(store, north, await hire("Wang"))
     async with store.transaction() as db:
         found = await areas.overview(db)
-    assert [(area.name, manager.name if manager else None, count) for area, manager, count in found] == [
+    assert [(each.area.name, each.manager.name if each.manager else None, each.accounts) for each in found] == [
         ("East", None, 0), ("North", "Wang", 2),
     ]  # fmt: skip
+
+
+async def test_where_an_area_has_no_manager_a_customer_is_told_one_of_the_whole_company(
+    store: Store, hire: Hire
+) -> None:
+    await stock(store, [Buyer(1)] * 2)
+    north, wang, li = await settle(store, "North", 1), await hire("Wang"), await hire("Li")
+    await hand_over(store, north, wang)
+
+    async def told() -> list[str | None]:
+        async with store.transaction() as db:
+            found = [await areas.manager_of(db, await account(store, number)) for number in (1, 2)]
+        return [manager.name if manager else None for manager in found]
+
+    async with store.transaction() as db:
+        assert await areas.named_manager(db, await account(store, 2)) is None
+    assert await told() == ["Wang", None]
+    async with store.transaction() as db:
+        member = await staff.member(db, li.id or 0)
+        assert await staff.set_level(db, member, Level.COMPANY, by="chief", at=LATER)
+        assert not await staff.set_level(db, member, Level.COMPANY, by="chief", at=LATER)
+    assert await told() == ["Wang", "Li"]
+    async with store.transaction() as db:
+        await staff.disable(db, await staff.member(db, wang.id or 0), by="chief", at=LATER)
+    assert await told() == ["Li", "Li"]
+    with pytest.raises(WrongRole):
+        async with store.transaction() as db:
+            await staff.add(db, "Sun", Role.PROXY, hashed=None, by="admin", at=MONDAY, level=Level.COMPANY)
 
 
 # -- proxies ----------------------------------------------------------------------------------------------------------

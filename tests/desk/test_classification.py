@@ -504,10 +504,10 @@ async def test_the_coal_mine_flag_is_changed_with_an_event(store: Store) -> None
     await stock(store, falling(3))
     async with store.transaction() as db:
         held = await customers.account(db, no(2), lock=True)
-        assert await customers.set_coal_mine(db, held, True, by="Li Na", at=JANUARY)
-        assert not await customers.set_coal_mine(db, held, True, by="Li Na", at=JANUARY)
+        assert await customers.set_coal_mine(db, held, True, reason="licence", by="Li Na", at=JANUARY)
+        assert not await customers.set_coal_mine(db, held, True, reason="licence", by="Li Na", at=JANUARY)
     assert (await account(store, 2)).coal_mine
     [event] = await told(store)
     assert (event.kind, event.subject, event.by, event.facts) == (
-        "account.coal_mine_changed", f"account:{no(2)}", "Li Na", {"coal_mine": True},
+        "account.coal_mine_changed", f"account:{no(2)}", "Li Na", {"coal_mine": True, "reason": "licence"},
     )  # fmt: skip

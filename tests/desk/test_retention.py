@@ -8,7 +8,20 @@ import pytest
 from sqlalchemy import text
 from sqlmodel import col, select
 
-from desk import access, attachments, conversations, customers, deliveries, events, passwords, policy, retention, staff
+from desk import (
+    access,
+    archive_runs,
+    attachments,
+    conversations,
+    customers,
+    deliveries,
+    events,
+    passwords,
+    policy,
+    retention,
+    staff,
+)
+from desk.archive_runs import ArchiveRun
 from desk.attachments import Attachment, Folder
 from desk.conversations import Address, Channel, Contact, Conversation, Direction, RecordLine
 from desk.customers import Account, AccountContact, Customer, How
@@ -308,6 +321,25 @@ async def test_a_published_policy_says_how_long_the_nightly_job_keeps_things(arc
     assert await archive.tidy() == {}
     archive.clock.forward(seconds=1)
     assert await archive.tidy() == {"web_chats": 1}
+
+
+async def test_refused_rows_of_imports_and_parked_messages_go_after_their_time(archive: Archive) -> None:
+    at = archive.clock.now()
+    problems = [{"line": 2, "column": "电话", "reason": "phone", "value": "138周文彬", "other": None}]
+    run = ArchiveRun(name="old.csv", dry_run=False, by="boss", created_at=at, report={"bad": 1, "problems": problems})
+    await archive.storage.put(run.bad_rows, b"{}")
+    async with archive.store.transaction() as db:
+        parked = "INSERT INTO parked_update (external_id, error, content, at) VALUES ('1', 'x', '{}', :at)"
+        await db.execute(text(parked), {"at": at})
+        db.add(run)
+    archive.clock.forward(days=90)
+    assert await archive.tidy() == {}
+    archive.clock.forward(seconds=1)
+    assert await archive.tidy() == {"bad_rows": 1, "parked_updates": 1}
+    [left] = await archive.all(ArchiveRun)
+    assert (left.report["bad"], left.report["problems"], archive.files()) == (1, [], [])
+    assert await archive_runs.bad_rows(archive.storage, left) == []
+    assert await archive.tidy() == {}
 
 
 async def test_a_missing_file_is_no_obstacle(archive: Archive) -> None:

@@ -76,17 +76,46 @@ REFUSED: Final = SimpleNamespace(
 )
 LOOKED: Final = SimpleNamespace(**{**vars(REFUSED), "id": 8, "reason": "asked by phone", "by": "token:billing"})
 
+ITEM: Final = SimpleNamespace(
+    id=5, question="When does the bus leave?", why="abstained", remark="asked twice", at=AT, offered=[["g02", 0.41]],
+)  # fmt: skip
+CLUSTER: Final = SimpleNamespace(
+    key=5, asked_at=AT, offered=[("g02", 2)],
+    items=[ITEM, *(SimpleNamespace(**{**vars(ITEM), "why": why, "remark": "", "offered": []}) for why in ("third", "marked", "wrong"))],
+)  # fmt: skip
+CASE: Final[Facts] = {
+    "question": "Where?", "before": {"decision": "choices", "entries": ["g02", "g05"]},
+    "after": {"decision": "answer", "entries": ["g02"]},
+}
+SILENT: Final[Facts] = {"question": "Bus?", "before": {"decision": "abstain", "entries": []}, "after": CASE["after"]}
+CHANGED: Final = SimpleNamespace(
+    id=3, kind="alias", stage="tried", entry="g02", questions=["When?", "Bus?"], content=None, done=3, total=3, by="Li Na",
+    report=SimpleNamespace(questions=250, top1=[91.0, 90.5], handled=[92.0, 91.5], own=[SILENT], worse=[CASE], better=[CASE], other=[CASE]),
+    reason="", at=AT, settled_by=None, settled_at=None,
+)  # fmt: skip
+DRAFTED: Final = SimpleNamespace(
+    **{**vars(CHANGED), "kind": "entry", "entry": "", "report": None,
+       "content": {"title": "Bus", "answer": "At seven.", "document": "House rules", "article": "1"}}
+)  # fmt: skip
+REFUSED_CHANGE: Final = SimpleNamespace(
+    **{**vars(DRAFTED), "stage": "refused", "reason": "No source", "settled_by": "Wang", "settled_at": AT, "questions": []}
+)  # fmt: skip
+OUT: Final = SimpleNamespace(
+    **{**vars(CHANGED), "kind": "out_of_scope", "entry": "", "stage": "published", "settled_by": "Wang", "settled_at": AT}
+)  # fmt: skip
+LEARN: Final[Facts] = {"clusters": [], "more": 0, "questions": 0, "waiting": [], "done": [], "titles": {}}
+
 ROW: Final[Facts] = {
     "account": ACCOUNT, "name": "City Hospital", "year": SimpleNamespace(amount=Decimal("812.50")), "area": AREA,
     "manager": STAFF,
 }  # fmt: skip
 LIST: Final[Facts] = {
     "rows": [], "count": 0, "q": "", "tier": "", "flag": "", "area": "", "after": 0, "next": "", "areas": [],
-    "flags": ("large", "important", "coal_mine"), "tiers": ("A", "B"),
+    "flags": ("large", "important", "coal_mine"), "tiers": ("A", "B"), "sort": "",
 }  # fmt: skip
 ONE: Final[Facts] = {
     "account": ACCOUNT, "customer": CUSTOMER, "name": "City Hospital", "revealed": False, "area": AREA,
-    "people": [{"name": "Wu", "phone": "138****1234", "role": "Head", "how": "archive", "consent_at": AT}],
+    "place": "Main St****", "people": [{"name": "Wu", "phone": "138****1234", "role": "Head", "how": "archive", "consent_at": AT}],
     "manager": STAFF, "proxy": STAFF, "line": LINE, "run": RUN, "explained": "One.\nTwo.",
     "years": [SimpleNamespace(year=y, amount=Decimal(a), kwh=Decimal(9), months=12) for y, a in ((2025, 5), (2026, 7))],
     "history": [{"change": CHANGE, "year": None}, {"change": CHANGE, "year": 2026}],
@@ -171,7 +200,7 @@ PAGES: Final[dict[str, list[Facts]]] = {
         frame(**{**LIST, "q": "x"}),
         frame(
             **{**LIST, "rows": [ROW, {**ROW, "account": PLAIN, "area": None, "manager": None, "year": None}], "count": 2,
-               "tier": "A", "flag": "large", "area": "7", "after": 3, "next": "9", "areas": [(AREA, 12)]}
+               "tier": "A", "flag": "large", "area": "7", "after": 3, "next": "9", "areas": [(AREA, 12)], "sort": "-name"}
         ),
     ],
     "staff/account": [
@@ -229,6 +258,32 @@ PAGES: Final[dict[str, list[Facts]]] = {
         frame(changes=CHANGES, kept={"queue.capacity": "6"}, note="", effective_at=""),
         frame(changes=[], kept={}, note="x", effective_at="", errors={"note": "Missing.", "effective_at": "Wrong."}),
     ],
+    "staff/learning": [
+        without(**LEARN, view="open"),
+        without(**LEARN, view="waiting"),
+        without(**LEARN, view="done"),
+        frame(**{**LEARN, "view": "open", "clusters": [CLUSTER], "more": 2, "questions": 9, "titles": {"g02": "Where"}}),
+        frame(**{**LEARN, "view": "waiting", "waiting": [CHANGED, SimpleNamespace(**{**vars(DRAFTED), "stage": "trying"})]}),
+        frame(**{**LEARN, "view": "done", "done": [OUT, REFUSED_CHANGE]}),
+    ],
+    "staff/learning_cluster": [
+        frame(cluster=CLUSTER, size=4, number=5, offered=["g02"], titles={"g02": "Where"}, typed={}),
+        frame(
+            cluster=CLUSTER, size=4, number=5, offered=[], titles={"g02": "Where"}, typed={"kind": "entry", "entry": "g02"},
+            errors={"answer": "Missing."},
+        ),
+    ],
+    "staff/learning_change": [
+        frame(change=CHANGED, titles={"g02": "Where"}, under_way=False, allowed=True, mine=True),
+        without(change=CHANGED, titles={}, under_way=False, allowed=False, mine=False),
+        without(change=DRAFTED, titles={}, under_way=False, allowed=False, mine=True, errors={"reason": "Missing."}),
+        frame(
+            change=SimpleNamespace(**{**vars(CHANGED), "stage": "trying", "report": None}), titles={}, under_way=True,
+            allowed=False, mine=True,
+        ),
+        frame(change=OUT, titles={}, under_way=False, allowed=False, mine=True, said="published"),
+        frame(change=REFUSED_CHANGE, titles={}, under_way=False, allowed=False, mine=True, said="refused"),
+    ],
     "staff/staff": [
         frame(rows=[(STAFF, None)], roles=ROLES, typed={}, after=0, next="", service=False),
         frame(
@@ -264,7 +319,9 @@ PAGES: Final[dict[str, list[Facts]]] = {
         frame(
             lines=[
                 REFUSED, LOOKED, SimpleNamespace(**{**vars(LOOKED), "action": "customers.export", "subject": "archive"}),
-                SimpleNamespace(**{**vars(LOOKED), "action": "erase", "subject": "contact:7"}),
+                SimpleNamespace(**{**vars(LOOKED), "action": "erase", "subject": "contact:7", "role": "", "reason": "*"}),
+                SimpleNamespace(**{**vars(LOOKED), "action": "binding.name", "role": "customer", "reason": "wrong"}),
+                SimpleNamespace(**{**vars(LOOKED), "action": "binding.code", "role": "customer", "reason": "throttled"}),
                 SimpleNamespace(**{**vars(LOOKED), "action": "other"}),
             ],
             by="Li Na", subject="", after="9", next="3", refused="refused",
