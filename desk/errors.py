@@ -229,6 +229,34 @@ class TooLate(Conflict):
     """The message has left already."""
 
 
+class UnknownQuestion(NotFound):
+    """No such question on the learning list."""
+
+
+class UnknownChange(NotFound):
+    """No such change on the learning list."""
+
+
+class AlreadyDecided(Conflict):
+    """Somebody else has decided about this question or change, or is about to."""
+
+
+class StillTrying(Conflict):
+    """A change of the guide has not been tried on the regression questions yet."""
+
+
+class FourEyes(NotAllowed):
+    """A new entry of the guide must be published by another person who may review."""
+
+
+class BreaksAnswers(NotAllowed):
+    """The change makes answers worse; only a reviewer may publish it."""
+
+
+class NoQuestion(Invalid):
+    """There is no question left to learn from."""
+
+
 class BodyTooLarge(Invalid):
     """The request is larger than allowed. Facts: limit in bytes."""
 

@@ -43,6 +43,9 @@ class Permission(StrEnum):
     TOKENS_MANAGE = "tokens.manage"
     ACCESS_READ = "access.read"  # the access log
     EVENTS_READ = "events.read"
+    GUIDE_GAP = "guide.gap"  # say that something is not in the guide
+    GUIDE_LEARN = "guide.learn"  # the learning list: aliases, drafts of entries, out of scope
+    GUIDE_REVIEW = "guide.review"  # publish new entries of others, and changes that make answers worse
     POLICY_EDIT = "policy.edit"  # publish a policy, make days working or free; everybody may read it
     ERASE = "erase"
 
@@ -64,6 +67,9 @@ ALLOWED: Final[dict[Permission, frozenset[Role]]] = {
     _P.TOKENS_MANAGE: frozenset({_R.ADMIN}),
     _P.ACCESS_READ: frozenset({_R.AUDITOR}),
     _P.EVENTS_READ: frozenset({_R.SUPERVISOR, _R.ADMIN, _R.AUDITOR}),
+    _P.GUIDE_GAP: frozenset({_R.AGENT, _R.HALL, _R.MANAGER, _R.SUPERVISOR}),
+    _P.GUIDE_LEARN: frozenset({_R.AGENT, _R.HALL, _R.MANAGER, _R.SUPERVISOR, _R.ADMIN}),
+    _P.GUIDE_REVIEW: frozenset({_R.SUPERVISOR, _R.ADMIN}),
     _P.POLICY_EDIT: frozenset({_R.SUPERVISOR, _R.ADMIN}),
     _P.ERASE: frozenset({_R.ADMIN}),
 }

@@ -44,3 +44,9 @@ document.addEventListener("click", async ({ target }) => {
 });
 
 document.documentElement.classList.add("live");
+
+// one key for each thing that can be made of a question
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || typing(event.target)) return;
+  document.querySelector(`[data-key="${CSS.escape(event.key)}"]`)?.click();
+});
