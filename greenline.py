@@ -148,7 +148,7 @@ async def working(services: Services) -> AsyncIterator[None]:
     gateway = sms.from_settings(services.settings)
     codes = Codes(services.store, services.clock, gateway, services.settings.locale)
     jobs.register(app, binding.SEND, codes.send)
-    jobs.register(app, alarms.TELL, OnCall(services.store, gateway, services.settings.locale).tell)
+    jobs.register(app, alarms.TELL, OnCall(services.store, services.clock, gateway, services.settings.locale).tell)
     usher = Usher(services.store, services.bell, services.clock, Reception(services.settings.zone))
     # every hour, because the day begins when the service area says so
     jobs.register(app, "attend_classification", attend_classification, cron="10 * * * *")

@@ -25,7 +25,7 @@ SHOWN: Final = 20  # versions on the page
 SPARE: Final = 2  # empty lines for what is added
 MOST: Final = 60  # lines of a list that are read
 DEFAULTS: Final = Policy()
-_ROWS: Final = {"service.hours": ("opens", "closes"), "alarms.on_call": ("name", "phone")}
+_ROWS: Final = {"service.hours": ("opens", "closes"), "alarms.on_call": ("name", "phone", "telegram")}
 
 
 @pages.get("/desk/policy")

@@ -74,6 +74,7 @@ class Note(BaseModel):
     text: Words = Field(min_length=1)
     mentions: list[int] = Field(default=[], max_length=20)
     whisper: bool = False
+    via: Literal["", "phone", "hall", "visit"] = ""  # where the customer was met, when it was not in a chat
 
 
 class Transfer(BaseModel):
@@ -243,7 +244,9 @@ async def note(number: Number, note: Note, caller: Server, use: Use, db: Tx) -> 
     at = use.clock.now()
     await conversation(db, number)
     me = await member(db, caller, at=at)
-    line = await handling.note(db, number, me, note.text, mentions=note.mentions, whisper=note.whisper, at=at)
+    line = await handling.note(
+        db, number, me, note.text, mentions=note.mentions, whisper=note.whisper, via=note.via, at=at
+    )
     return line_view(line)
 
 

@@ -101,6 +101,7 @@ class LineView(BaseModel):
     cause: str | None
     mentions: list[int]
     whisper: bool
+    via: str
 
 
 class ConversationView(BaseModel):
@@ -212,7 +213,7 @@ def line_view(line: RecordLine, delivery: Delivery | None = None) -> LineView:
         attachments=files, album=body.get("album"), location=body.get("location"), at=line.at,
         client_id=body.get("client_id"), fate=delivery.fate if delivery else None,
         cause=delivery.cause if delivery else None, mentions=body.get("mentions", []),
-        whisper=body.get("whisper", False),
+        whisper=body.get("whisper", False), via=body.get("via", ""),
     )  # fmt: skip
 
 

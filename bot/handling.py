@@ -68,12 +68,23 @@ async def release(db: AsyncSession, conversation_id: int, client_id: str, *, at:
 
 
 async def note(
-    db: AsyncSession, conversation_id: int, staff: Staff, text: str, *, mentions: list[int], whisper: bool, at: datetime
+    db: AsyncSession,
+    conversation_id: int,
+    staff: Staff,
+    text: str,
+    *,
+    mentions: list[int],
+    whisper: bool,
+    at: datetime,
+    via: str = "",
 ) -> RecordLine:
-    """Write a note for staff into the contact record; the customer never sees it."""
+    """Write a note for staff into the contact record; the customer never sees it.
+
+    `via` = phone, hall or visit: a customer met elsewhere has the same record (公司大客户管理 第五条).
+    """
     conversation = await claims.held(db, conversation_id)
     address = await db.get_one(Address, conversation.address_id)
-    body: dict[str, Any] = {"mentions": mentions, "whisper": whisper, "agent": staff.id}
+    body: dict[str, Any] = {"mentions": mentions, "whisper": whisper, "agent": staff.id, "via": via}
     line = RecordLine(
         conversation_id=conversation_id, channel=address.channel, direction=Direction.NOTE, by=staff.name, text=text,
         body=body, at=at,

@@ -66,9 +66,10 @@ async def _tell_next(db: AsyncSession, alarm: Alarm, *, at: datetime) -> None:
     if rules.on_call:
         person = rules.on_call[len(alarm.told) % len(rules.on_call)]
         alarm.told = [*alarm.told, {"name": person.name, "at": at.isoformat()}]
-        await jobs.defer(db, TELL, alarm=alarm.id, number=len(alarm.told), phone=person.phone)
-        facts = {"conversation": alarm.conversation_id, "name": person.name, "number": len(alarm.told)}
-        await events.record(db, "alarm.told", f"alarm:{alarm.id}", by="greenline", at=at, **facts)
+        number = len(alarm.told)
+        await jobs.defer(db, TELL, alarm=alarm.id, number=number, phone=person.phone, telegram=person.telegram)
+        told = {"conversation": alarm.conversation_id, "name": person.name, "number": number}
+        await events.record(db, "alarm.told", f"alarm:{alarm.id}", by="greenline", at=at, **told)
     db.add(alarm)
 
 

@@ -215,10 +215,11 @@ class Promises(Part):
 
 
 class OnCall(Part):
-    """Somebody who is told about danger, by telephone."""
+    """Somebody who is told about danger: by text message, and on Telegram in the chat with this number."""
 
     name: Words
     phone: str = Field(max_length=24)
+    telegram: str = Field("", max_length=20, pattern=r"^[0-9]*$")
 
     @field_validator("phone")
     @classmethod
