@@ -8,6 +8,7 @@ from fastapi.responses import RedirectResponse, Response
 from sqlmodel import col, select
 
 from api import (
+    console_areas,
     console_customers,
     console_desk,
     console_imports,
@@ -34,6 +35,7 @@ pages = APIRouter(include_in_schema=False)
 for part in (
     console_desk,
     console_customers,
+    console_areas,
     console_imports,
     console_tiers,
     console_learning,

@@ -194,6 +194,16 @@ PAGES: Final[dict[str, list[Facts]]] = {
     ],
     "staff/console": [frame(), without()],
     "staff/floor": [frame()],
+    "staff/areas": [
+        without(area=None, rows=[], alone=0, served=[], proxies=[], typed={}),
+        frame(area=None, alone=4, served=[("T7", 9, 2)], proxies=[STAFF], typed={}, said="given", rows=[
+            SimpleNamespace(area=AREA, manager=manager, accounts=12, best=1, important=2) for manager in (None, STAFF, GONE)
+        ]),
+        frame(area=AREA, manager="", history=[], following=SimpleNamespace(accounts=0, important=[]), managers=[], typed={}),
+        frame(area=AREA, manager="Wang Wei", following=SimpleNamespace(accounts=12, important=[ACCOUNT]), typed={},
+            managers=[(STAFF, 1)], errors={"number": "number", "manager": "Wrong."}, said="handed_over",
+            history=[{"change": SimpleNamespace(at=AT, notes="calls", by="Li Na"), "before": "", "manager": "Wang Wei"}]),
+    ],
     "staff/customers": [
         without(**LIST),
         frame(**LIST),
