@@ -98,6 +98,8 @@ async def test_a_change_is_shown_before_it_is_published_and_takes_a_reason(come_
     page = one.page
     await one.go("/desk/policy")
     await page.get_by_label("每名坐席同时接待（个）").fill("7")
+    await page.locator("[id='service.hours.0.opens']").fill("08:00")
+    await page.locator("[id='service.hours.0.closes']").fill("20:00")
     await page.locator("[id='service.hours.1.opens']").fill("06:00")
     await page.locator("[id='service.hours.1.closes']").fill("07:30")
     await page.locator("[name='service.hours.1.days.6']").set_checked(True, force=True)

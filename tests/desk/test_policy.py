@@ -106,7 +106,7 @@ def test_a_difference_names_every_field_with_both_values() -> None:
     )
     assert [(each.field, each.before, each.after) for each in policy.diff(Policy(), changed)] == [
         ("queue.targets_s.A", 30, 20),
-        ("alarms.on_call", [], [{"name": "Li", "phone": "13800138000"}]),
+        ("alarms.on_call", [], [{"name": "Li", "phone": "13800138000", "telegram": ""}]),
     ]
     assert policy.diff(changed, changed) == []
 
