@@ -171,11 +171,15 @@ def _forget(conversation: Conversation) -> None:
     conversation.state = {name: value for name, value in conversation.state.items() if name != "place"}
 
 
-def worth_telling(conversation: Conversation, place: Place, *, at: datetime) -> Reply | None:
-    """News about one's place: being next at once, anything else at most once a minute."""
+def worth_telling(conversation: Conversation, place: Place, *, at: datetime, stormy: bool) -> Reply | None:
+    """News about one's place: being next at once, anything else at most once a minute, in a storm every five."""
     told = conversation.state.get("place")
     if told and (told["position"] == place.position):
         return None
-    if told and place.position > 1 and (at - datetime.fromisoformat(told["at"])).total_seconds() < 60:
+    if (
+        told
+        and place.position > 1
+        and (at - datetime.fromisoformat(told["at"])).total_seconds() < (300 if stormy else 60)
+    ):
         return None
     return _told("queue_position", conversation, place, at=at)

@@ -137,13 +137,14 @@ class Usher:
             await queue.note_ranks(db, at=at)
             rules = (await policy.current(db, at=at)).queue
             agents = await presence.online(db, at=at)
+            stormy = await storm.current(db) is not None
             places = await queue.places(db, rules, agents=agents, at=at)
         for number, place in places.items():
             async with self._store.transaction() as db:
                 conversation = await claims.held(db, number)
                 if conversation.handler != Handler.QUEUE:
                     continue
-                if reply := reception.worth_telling(conversation, place, at=at):
+                if reply := reception.worth_telling(conversation, place, at=at, stormy=stormy):
                     address = await db.get_one(Address, conversation.address_id)
                     await say(db, conversation, address, [reply], None, at, by="system")
                     db.add(conversation)
