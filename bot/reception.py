@@ -6,7 +6,7 @@ Decisions 1-3 of the policy: strict ranks, and whoever of tier A, important, B o
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -164,7 +164,7 @@ def _told(name: str, conversation: Conversation, place: Place, *, at: datetime, 
     conversation.state = {**conversation.state, "place": {"position": place.position, "at": at.isoformat()}}
     minutes = -(-place.estimate_s // 60)
     facts = {"position": place.position, "ahead": place.ahead, "minutes": minutes, "agents": place.agents}
-    return Reply(name, facts | more, (CALLBACK, LEAVE))
+    return Reply(name, facts | more, (CALLBACK, LEAVE) if place.rank.promised else (LEAVE,))
 
 
 def _forget(conversation: Conversation) -> None:
@@ -176,10 +176,7 @@ def worth_telling(conversation: Conversation, place: Place, *, at: datetime, sto
     told = conversation.state.get("place")
     if told and (told["position"] == place.position):
         return None
-    if (
-        told
-        and place.position > 1
-        and (at - datetime.fromisoformat(told["at"])).total_seconds() < (300 if stormy else 60)
-    ):
+    often = timedelta(minutes=5 if stormy else 1)
+    if told and place.position > 1 and at - datetime.fromisoformat(told["at"]) < often:
         return None
     return _told("queue_position", conversation, place, at=at)

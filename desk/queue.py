@@ -303,6 +303,7 @@ class Place(SQLModel):
     ahead: int
     estimate_s: int
     agents: int
+    rank: Rank
 
 
 async def pace(db: AsyncSession, rules: QueueRules, *, at: datetime) -> float:
@@ -326,7 +327,7 @@ async def places(db: AsyncSession, rules: QueueRules, *, agents: int, at: dateti
     handling = await pace(db, rules, at=at)
     return {
         each.conversation: Place(
-            position=each.position, ahead=each.position - 1, agents=agents,
+            position=each.position, ahead=each.position - 1, agents=agents, rank=each.rank,
             estimate_s=estimate_s(each.position - 1, handling, agents),
         )
         for each in await line(db)
