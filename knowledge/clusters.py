@@ -40,13 +40,21 @@ def clusters(said: Sequence[Said]) -> list[list[int]]:
 
 def _alike(said: Sequence[Said]) -> Vectors:
     """How much every question resembles every other, shape (n, n), at most 1."""
-    parts = (
-        np.stack([one.vector for one in said]) * np.float32(MEANING**0.5),
-        _characters([one.bare for one in said]) * np.float32(CHARACTERS**0.5),
-        _offered([one.offered for one in said]) * np.float32(OFFERED**0.5),
+    words_alike = np.concatenate(
+        [
+            np.stack([one.vector for one in said]) * np.float32(MEANING**0.5),
+            _characters([one.bare for one in said]) * np.float32(CHARACTERS**0.5),
+        ],
+        axis=1,
     )
-    side = np.concatenate(parts, axis=1)
-    return np.asarray(side @ side.T, np.float32)
+    alike = np.asarray(words_alike @ words_alike.T, np.float32)
+    offered = _offered([one.offered for one in said])
+    known = offered.any(axis=1)
+    # where nothing is known about what was offered, the words alone decide
+    alike[~known] /= MEANING + CHARACTERS
+    alike[:, ~known] /= np.where(known, np.float32(MEANING + CHARACTERS), np.float32(1))[:, None]
+    alike += np.float32(OFFERED) * (offered @ offered.T)
+    return alike
 
 
 def _characters(bare: Sequence[str]) -> Vectors:

@@ -220,9 +220,10 @@ def masked(question: str) -> str:
 
 async def note(
     db: AsyncSession, question: str, why: Why, *, line: int | None, finding: Finding | None, by: str, at: datetime,
-    remark: str = "",
+    remark: str = "", offered: Sequence[tuple[str, float]] = (),
 ) -> bool:  # fmt: skip
-    """Put a question on the list; again for the same line and reason changes nothing. False = nothing was added."""
+    """Put a question on the list with what a finding, or else `offered`, showed; again for the same line and reason
+    changes nothing. False = nothing was added."""
     kept = masked(question)
     bare = words.bare(words.clean(kept))
     if not bare:
@@ -231,7 +232,7 @@ async def note(
     vector = (await asyncio.to_thread(encoders.lite().encode, [bare]))[0]
     row = insert(LearningItem).values(
         line_id=line, why=why, question=kept, bare=bare, vector=np.round(vector * 127).astype(np.int8).tobytes(),
-        offered=[[match.entry.key, match.score] for match in finding.matches] if finding else [],
+        offered=[(match.entry.key, match.score) for match in finding.matches] if finding else list(offered),
         by=by, at=at, remark=masked(remark),
     )  # fmt: skip
     added = await db.execute(row.on_conflict_do_nothing().returning(col(LearningItem.id)))

@@ -139,6 +139,15 @@ def test_five_thousand_questions_are_grouped_in_less_than_two_seconds() -> None:
     assert sum(map(len, groups)) == 5000
 
 
+def test_without_anything_offered_the_words_alone_decide() -> None:
+    asked = ("厂门口能停几辆大货车", "厂门口能停大货车吗", "食堂几点开饭", "食堂几点开饭呀")
+    bare = [words.bare(words.clean(question)) for question in asked]
+    vectors = encoders.lite().encode(bare)
+    said = [Said(text, vector, []) for text, vector in zip(bare, vectors, strict=True)]
+    assert clusters(said) == [[0, 1], [2, 3]]
+    assert clusters([*said[:1], Said(bare[1], vectors[1], [("g02", 0.5)])]) == [[0, 1]]
+
+
 def test_no_questions_make_no_groups() -> None:
     assert clusters([]) == []
 
