@@ -28,8 +28,9 @@ from desk.classification import Stage
 from desk.customers import Account, TierChange
 from desk.errors import CodeNeeded, DeskError, NotSignedIn, SignInLocked, UnknownSignIn
 from desk.passwords import Vault
-from desk.permissions import Permission, Role
+from desk.permissions import Level, Permission, Role
 from desk.settings import secret_key
+from desk.staff import Staff
 
 pages = APIRouter(include_in_schema=False)
 for part in (
@@ -119,6 +120,8 @@ async def home(request: Request, use: Use, caller: Anybody, db: Tx) -> Response:
         "moves": [],
         "near": [],
         "mine": [],
+        "territories": [],
+        "changed": {},
         "refused": [],
         "imports": [],
     }
@@ -133,9 +136,15 @@ async def home(request: Request, use: Use, caller: Anybody, db: Tx) -> Response:
         visible = areas.visible(caller.role, caller.staff_id)
         if caller.role == Role.MANAGER:
             held = await areas.overview(db)
-            mine = [each.area for each in held if each.manager and each.manager.id == caller.staff_id]
+            member = await db.get(Staff, caller.staff_id) if caller.staff_id else None
+            wide = member is not None and member.level == Level.COMPANY
+            mine = [each.area for each in held if wide or (each.manager and each.manager.id == caller.staff_id)]
+            if wide:
+                facts["territories"] = held
+                facts["changed"] = await areas.changed_since(db, at - RECENT)
             facts["mine"] = mine
-            visible = col(Account.area_id).in_([area.id for area in mine])
+            if not wide:
+                visible = col(Account.area_id).in_([area.id for area in mine])
         changes = select(TierChange, Account).join(Account, col(Account.id) == col(TierChange.account_id))
         changes = changes.where(visible, col(TierChange.at) > at - RECENT)
         facts["moves"] = list((await db.exec(changes.order_by(col(TierChange.id).desc()).limit(SHORT))).all())

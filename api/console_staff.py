@@ -11,8 +11,8 @@ from api.frame import back, complaint, render, written
 from api.services import Services, Tx, Use
 from api.staff import Hashes, Key, StaffAdmin, TokenAdmin
 from desk import passwords, staff
-from desk.errors import BadInput, BadName, DeskError, LastAdmin, NameTaken, WeakPassword
-from desk.permissions import Role
+from desk.errors import BadInput, BadName, DeskError, LastAdmin, NameTaken, WeakPassword, WrongRole
+from desk.permissions import Level, Role
 from desk.staff import Staff
 
 pages = APIRouter(include_in_schema=False)
@@ -67,10 +67,13 @@ async def add(request: Request, use: Use, caller: StaffAdmin, hashing: Hashes) -
             async with use.store.transaction() as db:
                 member = await staff.add(
                     db, form.get("name", ""), Role(form["role"]), hashed=hashed, by=caller.name, at=use.clock.now(),
+                    level=Level.COMPANY if form.get("company") else Level.AREA,
                     phone=form.get("phone", "")[:30], language="en" if form.get("language") == "en" else "zh_CN",
                 )  # fmt: skip
         except (BadName, NameTaken) as error:
             errors["name"] = complaint(request, error)
+        except WrongRole as error:
+            errors["role"] = complaint(request, error)
     if errors:
         return await _listed(request, use, caller, errors=errors, typed=form)
     if made:
@@ -110,6 +113,10 @@ async def do(staff_id: Key, act: str, request: Request, use: Use, caller: StaffA
                     await staff.disable(db, member, by=caller.name, at=at)
                 case "enable":
                     await staff.enable(db, member, by=caller.name, at=at)
+                case "widen":
+                    await staff.set_level(db, member, Level.COMPANY, by=caller.name, at=at)
+                case "narrow":
+                    await staff.set_level(db, member, Level.AREA, by=caller.name, at=at)
                 case "unlock":
                     await staff.unlock(db, member, by=caller.name, at=at)
                 case "password":

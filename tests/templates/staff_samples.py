@@ -39,11 +39,11 @@ def without(**facts: Any) -> Facts:
 
 AREA: Final = SimpleNamespace(id=7, name="North", office="North office", manager_id=2)
 STAFF: Final = SimpleNamespace(
-    id=2, name="Wang Wei", role="manager", language="zh_CN", disabled_at=None, created_at=AT, phone="", password="x",
+    id=2, name="Wang Wei", role="manager", level="area", language="zh_CN", disabled_at=None, created_at=AT, phone="", password="x",
     totp_step=None, session_id=1,
 )  # fmt: skip
 GONE: Final = SimpleNamespace(**{**vars(STAFF), "disabled_at": AT, "password": None, "phone": "021-5550"})
-CODED: Final = SimpleNamespace(**{**vars(STAFF), "totp_step": 5})
+CODED: Final = SimpleNamespace(**{**vars(STAFF), "totp_step": 5, "level": "company"})
 ACCOUNT: Final = SimpleNamespace(
     id=3, no="3201000021", old_no="021", customer_id=4, name="City Hospital", address="1 Main St", voltage="10 kV",
     contract_kva=Decimal("1250.50"), running_kva=Decimal(800), sources=2, feeder="F12", transformer_area="T7",
@@ -184,13 +184,15 @@ PAGES: Final[dict[str, list[Facts]]] = {
         frame(me=None, may=None, name="Li Na", next="/desk", kept="x", service=True, errors={"code": "Wrong."}),
     ],
     "staff/home": [
-        without(today=date(2027, 2, 2), run=None, moves=[], near=[], mine=[], refused=[], imports=[]),
+        without(today=date(2027, 2, 2), run=None, moves=[], near=[], mine=[], territories=[], changed={}, refused=[], imports=[]),
         frame(
-            today=date(2027, 2, 2), run=RUN, moves=[(CHANGE, ACCOUNT)], near=[(LINE, ACCOUNT)], mine=[AREA],
+            today=date(2027, 2, 2), run=RUN, moves=[(CHANGE, ACCOUNT)], near=[(LINE, ACCOUNT)], mine=[AREA], territories=[], changed={},
             refused=[REFUSED], imports=[], me=STAFF,
         ),
-        frame(today=date(2027, 1, 30), run=RUN, moves=[], near=[], mine=[], refused=[], me=STAFF,
+        frame(today=date(2027, 1, 30), run=RUN, moves=[], near=[], mine=[], territories=[], changed={}, refused=[], me=STAFF,
             imports=[ran("running", True), ran("waiting", False)]),
+        frame(today=date(2027, 1, 30), run=None, moves=[], near=[], mine=[AREA], refused=[], imports=[], me=STAFF, changed={7: 2},
+            territories=[SimpleNamespace(area=AREA, manager=m, accounts=12, best=1, important=2) for m in (None, STAFF)]),
     ],
     "staff/console": [frame(), without()],
     "staff/floor": [frame()],
