@@ -2,7 +2,7 @@
 
 const part = (name) => import(document.querySelector(`link[rel=modulepreload][href*="/console_${name}.js"]`).href);
 const [kit, { call, told }, seat] = await Promise.all(["kit", "link", "seat"].map(part));
-const { $, announce, cloned, happen, on, reconcile, said, words, write } = kit;
+const { $, announce, cloned, happen, nameOf, on, reconcile, said, words, write } = kit;
 
 const EVERY = 4000; // milliseconds between two soundings
 const alarms = new Map();
@@ -12,7 +12,7 @@ function hear(alarm) {
   else if (!alarms.has(alarm.id)) {
     alarms.set(alarm.id, alarm);
     seat.play(seat.DANGER);
-    seat.notify(said("alarm", { name: alarm.name }), alarm.conversation);
+    seat.notify(said("alarm", { name: nameOf(alarm) }), alarm.conversation);
   } else alarms.set(alarm.id, alarm);
   show();
 }
@@ -22,7 +22,7 @@ function show() {
 }
 
 function fill(element, alarm) {
-  write(element, ".what", said("alarm", { name: alarm.name }));
+  write(element, ".what", said("alarm", { name: nameOf(alarm) }));
   write(element, ".text", alarm.text);
   const names = alarm.told.map((each) => each.name).join(words.comma);
   write(element, ".told-whom", names ? said("alarm_told", { names }) : "");

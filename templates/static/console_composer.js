@@ -48,14 +48,17 @@ export const writesTo = () => mode;
 
 // -- drafts -----------------------------------------------------------------------------------------------------------
 
-const draftName = () => `draft.${talk.open.id}.${mode}`;
+let draft = null; // whose words stand in the box
 
 function keepDraft() {
-  if (talk.open) store.set(draftName(), box.value);
+  if (draft) store.set(draft, box.value);
 }
 
 function restoreDraft() {
-  box.value = (talk.open && store.get(draftName())) || "";
+  if (!talk.open) return;
+  const early = draft ? "" : box.value; // written before the conversation was there
+  draft = `draft.${talk.open.id}.${mode}`;
+  box.value = store.get(draft) || early;
   grow();
 }
 
@@ -73,6 +76,9 @@ export function insert(text, { from = box.selectionStart, to = box.selectionEnd 
 
 on("leaving", () => {
   keepDraft();
+  draft = null;
+  box.value = "";
+  grow();
   ready.files = [];
   ready.sources = [];
   ready.location = null;

@@ -2,7 +2,7 @@
 
 const part = (name) => import(document.querySelector(`link[rel=modulepreload][href*="/console_${name}.js"]`).href);
 const [kit, { call, told }, list, talk] = await Promise.all(["kit", "link", "list", "talk"].map(part));
-const { $, announce, ask, cloned, count, happen, me, named, on, rankMark, reconcile, said, words, write } = kit;
+const { $, announce, ask, cloned, count, happen, me, nameOf, named, on, rankMark, reconcile, said, words, write } = kit;
 
 /** Does something with the conversation in view; gives what the server says, or null when it refuses. */
 async function act(deed, body) {
@@ -121,7 +121,7 @@ async function offer(entry) {
   showOffers();
   if (known) return;
   const handed = entry.status === "transferring";
-  happen("wanted", { entry, text: said(handed ? "handed" : "offered", entry) });
+  happen("wanted", { entry, text: said(handed ? "handed" : "offered", { name: nameOf(entry) }) });
   if (!handed) return;
   // what the colleague has written for whoever takes over
   const { lines } = await call("GET", `/conversations/${entry.conversation}`).catch(() => ({ lines: [] }));
@@ -151,10 +151,10 @@ function showOffers() {
     make: offerRow,
     show(row, entry) {
       rankMark(row, entry.rank);
-      write(row, ".name", entry.name);
+      write(row, ".name", nameOf(entry));
       write(row, ".facts-line", list.facts(entry));
       write(row, ".summary", entry.summary ? said("summary_is", { text: entry.summary }) : "").hidden = !entry.summary;
-      row.setAttribute("aria-label", entry.name);
+      row.setAttribute("aria-label", nameOf(entry));
       count(row.querySelector(".left"), { until: entry.offer_until, target: 10 });
     },
   });

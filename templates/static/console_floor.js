@@ -2,7 +2,7 @@
 
 const part = (name) => import(document.querySelector(`link[rel=modulepreload][href*="/console_${name}.js"]`).href);
 const [kit, { call, follow, told }] = await Promise.all(["kit", "link"].map(part));
-const { $, atClock, cloned, count, later, named, now, on, rankMark, reconcile, said, span } = kit;
+const { $, atClock, cloned, count, later, nameOf, named, now, on, rankMark, reconcile, said, span } = kit;
 const { synchronise, words, write } = kit;
 
 let agents = [];
@@ -13,7 +13,7 @@ const address = (id) => `/desk/console?c=${id}`;
 
 function showHeld(row, { id, name, rank, waiting_since, entry }) {
   row.querySelector("a").href = address(id);
-  write(row, ".name", name);
+  write(row, ".name", nameOf({ id, name }));
   rankMark(row, rank);
   count(row.querySelector(".waits"), { since: waiting_since, target: entry?.target_s });
 }

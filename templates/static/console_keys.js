@@ -4,7 +4,7 @@ const part = (name) => import(document.querySelector(`link[rel=modulepreload][hr
 const [kit, list, talk, outbox, composer, guide, deeds, seat, promises] = await Promise.all(
   ["kit", "list", "talk", "outbox", "composer", "guide", "deeds", "seat", "promises"].map(part),
 );
-const { $, cloned, happen, words, write } = kit;
+const { $, cloned, happen, nameOf, words, write } = kit;
 
 /** Writes in a mode, if there is a conversation to write in. */
 function writeTo(mode) {
@@ -92,9 +92,9 @@ let at = 0;
 function matching(wanted) {
   const all = [
     ...Object.entries(COMMANDS).map(([name, [key, deed]]) => ({ text: words.command[name], about: key?.toUpperCase() ?? "", deed })),
-    ...list.ordered().map((view) => ({ text: view.name, about: words.is_conversation, deed: () => happen("open", { id: view.id }) })),
+    ...list.ordered().map((view) => ({ text: nameOf(view), about: words.is_conversation, deed: () => happen("open", { id: view.id }) })),
     ...list.queue.entries.map((entry) => ({
-      text: entry.name,
+      text: nameOf(entry),
       about: words.is_waiting,
       deed: () => happen("open", { id: entry.conversation }),
     })),

@@ -62,6 +62,9 @@ export function said(name, facts = {}) {
 /** One of several words: `named("skill", "fault")`; what nobody named is shown as it is. */
 export const named = (kind, code) => words[kind][code] ?? code;
 
+/** What a customer is called whose name nobody knows. */
+export const nameOf = ({ name, conversation, id }) => name || said("nameless", { number: conversation ?? id });
+
 /** What is happening, for everybody: seen for a while and read out once. */
 let quiet;
 export function announce(text, { bad = false } = {}) {

@@ -1,7 +1,7 @@
 // The lines of a conversation as the desk sees them: how one looks, and where it stands among the others.
 
 const part = (name) => import(document.querySelector(`link[rel=modulepreload][href*="/console_${name}.js"]`).href);
-const [{ $, atClock, cloned, day, me, named, picture, said, words, write }, { call }] = await Promise.all(
+const [{ $, atClock, cloned, day, named, picture, said, words, write }, { call }] = await Promise.all(
   ["kit", "link"].map(part),
 );
 
@@ -52,7 +52,7 @@ function speaker(line) {
   if (line.direction === "note") return `${line.whisper ? words.whisper : words.note} · ${line.by}`;
   if (line.who === "bot") return words.who.bot;
   if (line.who === "customer") return words.who.customer;
-  return line.by === me.name ? me.name : line.by || words.who[line.who];
+  return line.who === "agent" ? line.by : words.who[line.who];
 }
 
 /** What stands in a conversation as a rule across it: who came and who went. */

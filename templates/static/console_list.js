@@ -2,8 +2,8 @@
 
 const part = (name) => import(document.querySelector(`link[rel=modulepreload][href*="/console_${name}.js"]`).href);
 const [kit, { call, told }] = await Promise.all(["kit", "link"].map(part));
-const { $, announce, channelMark, cloned, count, happen, me, named, now, on, rankMark, reconcile, said, span, store } = kit;
-const { synchronise, words, write } = kit;
+const { $, announce, channelMark, cloned, count, happen, me, nameOf, named, now, on, rankMark, reconcile } = kit;
+const { said, span, store, synchronise, words, write } = kit;
 
 export const mine = new Map(); // conversations that are mine, by number
 export let queue = { entries: [] };
@@ -41,7 +41,7 @@ export function place(entry) {
 
 function showEntry(row, entry) {
   rankMark(row, entry.rank);
-  write(row, ".name", entry.name);
+  write(row, ".name", nameOf(entry));
   channelMark(row, entry.channel);
   write(row, ".facts-line", facts(entry));
   write(row, ".why", place(entry));
@@ -81,7 +81,7 @@ function showNext() {
   const button = $("next");
   const online = seat?.status === "online";
   const waiting = queue.entries.filter((entry) => entry.status === "waiting");
-  const full = online && seat.load >= seat.capacity;
+  const full = online && mine.size >= seat.capacity;
   button.disabled = !seat;
   write(button, "span", online || !seat ? words.next : words.go_online);
   button.querySelector("kbd").hidden = !online;
@@ -90,7 +90,7 @@ function showNext() {
   if (!online) $("next-who").textContent = waiting.length ? said("waiting_now", { count: waiting.length }) : words.nobody_waits;
   else if (full) $("next-who").textContent = words.next_full;
   else if (!first) $("next-who").textContent = words.nobody_waits;
-  else $("next-who").textContent = said("next_is", { name: first.name, rank: words.rank_long[first.rank] });
+  else $("next-who").textContent = said("next_is", { name: nameOf(first), rank: words.rank_long[first.rank] });
 }
 
 /** What was decided and why, in a sentence. */
@@ -117,7 +117,7 @@ export async function claim(entry = null) {
       return;
     }
     const why = reason(taken.why);
-    announce(said("claimed", { name: taken.entry.name, why }));
+    announce(said("claimed", { name: nameOf(taken.conversation), why }));
     keep(taken.conversation);
     happen("open", { id: taken.conversation.id, why });
     happen("claimed", taken.conversation);
@@ -150,7 +150,7 @@ function lastWords({ last }) {
 function showConversation(row, view) {
   rankMark(row, view.rank);
   channelMark(row, view.channel);
-  write(row, ".name", view.name);
+  write(row, ".name", nameOf(view));
   write(row, ".last", lastWords(view));
   row.classList.toggle("fresh", view.unread > 0);
   row.querySelector(".unread").hidden = !view.unread;
@@ -174,6 +174,7 @@ const urgency = (one, other) =>
 export const ordered = () => [...mine.values()].sort(urgency);
 
 function showMine() {
+  showNext();
   reconcile($("mine"), ordered(), { key: (view) => view.id, make: conversationRow, show: showConversation });
   $("mine-count").textContent = mine.size || "";
   $("mine-none").hidden = mine.size > 0;

@@ -155,7 +155,7 @@ on("held", ({ conversation, client_id, state, line }) => {
     happen("put-back", item);
     happen("caught-up");
     happen("notice", words.newer);
-  } else {
+  } else if (state === "undone") {
     drop(item);
   }
 });

@@ -2,7 +2,7 @@
 
 const part = (name) => import(document.querySelector(`link[rel=modulepreload][href*="/console_${name}.js"]`).href);
 const [kit, { call, told }, list, talk] = await Promise.all(["kit", "link", "list", "talk"].map(part));
-const { $, announce, ask, atClock, cloned, count, happen, later, me, moment, named, on, rankMark, reconcile, said } = kit;
+const { $, announce, ask, atClock, cloned, count, happen, later, me, moment, nameOf, named, on, rankMark, reconcile, said } = kit;
 const { words, write } = kit;
 
 let view = "today";
@@ -33,7 +33,7 @@ function fill(element, promise) {
   const own = promise.owner === me.id;
   if (promise.rank) rankMark(element, promise.rank);
   element.querySelector(".rank").hidden = !promise.rank;
-  write(element, ".name", promise.name);
+  write(element, ".name", nameOf(promise));
   write(element, ".phone", promise.phone || "");
   write(element, ".facts-line", promise.owner ? said("owned", { name: own ? me.name : promise.owner_name }) : words.nobodys);
   count(element.querySelector(".due"), { until: open ? promise.due_at : null, target: SOON });

@@ -2,7 +2,7 @@
 
 const part = (name) => import(document.querySelector(`link[rel=modulepreload][href*="/console_${name}.js"]`).href);
 const [kit, { call, told }, { mine }, talk] = await Promise.all(["kit", "link", "list", "talk"].map(part));
-const { $, announce, ask, atClock, happen, me, named, now, on, picture, said, store, words, write } = kit;
+const { $, announce, ask, atClock, happen, me, nameOf, named, now, on, picture, said, store, words, write } = kit;
 
 // -- presence ---------------------------------------------------------------------------------------------------------
 
@@ -16,12 +16,12 @@ on("presence", (agent) => agent.id === me.id && show(agent));
 
 function show(agent) {
   seat = agent;
-  const { status, until, load, capacity } = agent;
+  const { status, until, capacity } = agent;
   const place = $("presence").querySelector("summary");
   place.querySelector(".dot").className = `dot ${status}`;
   const text = status === "break" && until ? said("break_until", { time: atClock(until) }) : named("status", status);
   write(place, ".state", text);
-  write(place, ".load", capacity ? `${load}/${capacity}` : "");
+  showLoad();
   if (document.activeElement !== $("capacity")) $("capacity").value = capacity;
   $("skills").textContent = agent.skills.map((skill) => named("skill", skill)).join(words.comma) || words.all_skills;
   $("languages").textContent = agent.languages.map((each) => named("language_name", each)).join(words.comma);
@@ -30,6 +30,10 @@ function show(agent) {
   }
   happen("seat", agent);
 }
+
+const showLoad = () =>
+  write($("presence"), ".load", seat?.capacity ? `${mine.size}/${seat.capacity}` : "");
+on("mine-shown", showLoad);
 
 /** Says what I am doing: {status, minutes?} or {capacity}. */
 async function be({ status = seat.status, minutes = null, capacity = null }) {
@@ -140,13 +144,13 @@ on("claimed", ({ id }) => taken.add(id));
 on("assigned", (view) => {
   if (document.body.dataset.claiming || taken.delete(view.id)) return;
   play(ASSIGNED);
-  const text = said("assigned", { name: view.name });
+  const text = said("assigned", { name: nameOf(view) });
   announce(text);
   notify(text, view.id);
 });
 on("wanted", ({ entry, text }) => {
   play(ASSIGNED);
-  notify(`${text}${words.colon}${entry.name}`, entry.conversation);
+  notify(`${text}${words.colon}${nameOf(entry)}`, entry.conversation);
 });
 
 let heardAt = 0;
@@ -156,7 +160,7 @@ on("line", ({ conversation, line }) => {
   // many at once make one sound
   if (Date.now() - heardAt > 2000) play(MESSAGE);
   heardAt = Date.now();
-  notify(said("new_message", { name: view.name }), conversation);
+  notify(said("new_message", { name: nameOf(view) }), conversation);
 });
 
 // -- title and icon ---------------------------------------------------------------------------------------------------

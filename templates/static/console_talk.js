@@ -4,7 +4,7 @@ const part = (name) => import(document.querySelector(`link[rel=modulepreload][hr
 const [kit, { call, told }, list, { divide, fate, lineElement, lines, place }] = await Promise.all(
   ["kit", "link", "list", "lines"].map(part),
 );
-const { $, announce, count, happen, later, me, named, on, rankMark, said, words, write } = kit;
+const { $, announce, count, happen, later, me, nameOf, named, on, rankMark, said, words, write } = kit;
 const { keep, mine } = list;
 
 const view = $("transcript");
@@ -47,7 +47,7 @@ async function openConversation({ id, why = "" }) {
   $("pill").hidden = $("typing").hidden = true;
   $("beginning").hidden = true;
   lines.replaceChildren();
-  header(mine.get(id) || list.queue.entries.find((entry) => entry.conversation === id) || { id, name: "" });
+  header(mine.get(id) || list.queue.entries.find((entry) => entry.conversation === id) || { id });
   await load({ why });
 }
 
@@ -81,8 +81,8 @@ function become(conversation) {
 }
 
 function header(conversation) {
-  const name = write($("talk-title"), ".name", conversation.name);
-  name.title = conversation.name;
+  const name = write($("talk-title"), ".name", nameOf(conversation));
+  name.title = name.textContent;
   const bar = $("talk").querySelector(".bar");
   if (conversation.rank) rankMark(bar, conversation.rank);
   bar.querySelector(".rank").hidden = !conversation.rank;
@@ -279,7 +279,7 @@ $("claim-it").addEventListener("click", ({ target }) => list.claim(target.datase
 
 on("gone", (conversation) => {
   if (!isOpen(conversation.id)) return;
-  if (conversation.handler === "agent") announce(said("moved_on", { name: conversation.name }));
+  if (conversation.handler === "agent") announce(said("moved_on", { name: nameOf(conversation) }));
 });
 
 on("claimed", (conversation) => {
