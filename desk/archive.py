@@ -15,9 +15,7 @@ from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import text
-
-from desk import events, sheets
+from desk import customers, events, sheets
 from desk.archive_rows import Entry, Problem, Reader
 from desk.archive_writer import Fates, Writer
 from desk.clock import Clock
@@ -27,7 +25,6 @@ from desk.store import Store
 BATCH: Final = 2_000
 KEPT: Final = 20  # problems a report carries; `on_bad` gets all
 ZONE: Final = ZoneInfo("Asia/Shanghai")
-_LOCK: Final = text("SELECT pg_advisory_xact_lock(hashtext('greenline.archive'))")
 
 
 @dataclass
@@ -68,7 +65,7 @@ async def import_file(
             await progress(report)
         async with store.transaction() as db:
             if not dry_run:
-                await db.execute(_LOCK)
+                await customers.many(db)
             writer = Writer(db, report, at=clock.now(), zone=zone, dry_run=dry_run)
             await writer.begin()
             # reading and comparing keep a processor busy: in a thread, so that a web server beside it answers

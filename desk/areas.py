@@ -214,6 +214,7 @@ async def of_transformer_area(db: AsyncSession, name: str, *, lock: bool = False
     query = select(Account).where(col(Account.transformer_area) == name, col(Account.standing) == Standing.ACTIVE)
     query = query.order_by(col(Account.id))
     if lock:
+        await customers.many(db)
         query = query.with_for_update().execution_options(populate_existing=True)
     return list((await db.exec(query)).all())
 

@@ -18,7 +18,7 @@ from sqlalchemy import Column, ColumnElement, Integer, Numeric, SmallInteger, Un
 from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from desk import events
+from desk import customers, events
 from desk.columns import facts, key, moment, one_of, ref, words
 from desk.customers import CATEGORIES, Account
 from desk.errors import BadCursor, Frozen, NoPurchases, UnknownClassification
@@ -257,6 +257,7 @@ async def confirm(db: AsyncSession, year: int, *, by: str, at: datetime) -> Clas
     Every account that moves gets its dated change and its event. Raises UnknownClassification, and Frozen when a later
     year is confirmed.
     """
+    await customers.many(db)
     run = await of(db, year, lock=True)
     if run.stage == Stage.CONFIRMED:
         return run

@@ -224,6 +224,17 @@ def ordered(wanted: str) -> tuple[Order, bool] | None:
     return (Order(name), wanted.startswith("-")) if name in list(Order) else None
 
 
+async def many(db: AsyncSession) -> None:
+    """Wait until nobody else changes many accounts, and keep others from it until the end of the transaction.
+
+    Each of them holds accounts in an order of its own; together they would block each other.
+    """
+    await db.execute(_MANY)
+
+
+_MANY: Final = text("SELECT pg_advisory_xact_lock(hashtext('greenline.archive'))")
+
+
 async def find(
     db: AsyncSession, wanted: str = "", *, after: int | str = 0, limit: int = 50, areas: list[int] | None = None,
     proxy: int | None = None, tier: Tier | None = None, flag: str | None = None, order: str = "",

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 from sqlmodel import select
 
-from desk import archive, customers, events
+from desk import archive, classification, customers, events
 from desk.archive import ImportReport
 from desk.areas import Area
 from desk.customers import Account, Customer
@@ -168,3 +168,44 @@ async def test_two_imports_at_once_wait_for_each_other(
     first, second = await asyncio.gather(load(store, clock, path), load(store, clock, path))
     assert sorted([fates(first), fates(second)]) == [(0, 0, 3, 0), (3, 0, 0, 0)]
     assert await counted(store, Customer) == 2
+
+
+async def test_an_import_and_the_confirmation_of_a_classification_wait_for_each_other(
+    store: Store, clock: SetClock, table: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "BATCH", 20)  # many batches, and the file is sorted the other way round
+
+    def rows(year: int, voltage: str) -> list[dict[str, object]]:
+        bought = [
+            {"年份": year, "购电金额": (n * 7 + year * 53) % 211, "用电量": 1, "供电电压": voltage} for n in range(200)
+        ]
+        return [{"户号": str(int(NO) + n)} | row for n, row in enumerate(bought)][::-1]
+
+    await load(store, clock, table(*rows(2020, "0 kV")[::-1]))
+    for year in range(2021, 2026):
+        path = table(*rows(year, f"{year} V"))
+        async with store.transaction() as db:
+            await classification.propose(db, year, by="Lin", at=clock.now())
+
+        async def confirm(year: int = year) -> None:
+            async with store.transaction() as db:
+                await classification.confirm(db, year, by="Lin", at=clock.now())
+
+        confirming: list[asyncio.Task[None]] = []
+
+        async def meet(report: ImportReport, confirm: Any = confirm, confirming: Any = confirming) -> None:
+            """When the import holds its first accounts, somebody confirms, and has to wait for it."""
+            if report.done and not confirming:
+                confirming.append(asyncio.create_task(confirm()))
+                async with store.transaction() as db:
+                    while not await db.scalar(text("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")):
+                        assert not confirming[0].done()
+
+        report = await load(store, clock, path, progress=meet)
+        await confirming[0]
+        assert (report.changed, report.bad) == (200, 0)
+        async with store.transaction() as db:
+            run = await classification.of(db, year)
+            lines = await classification.lines(db, run, limit=300)
+        assert run.stage == classification.Stage.CONFIRMED
+        assert all(held.tier == line.tier and held.voltage == f"{year} V" for line, held in lines)
