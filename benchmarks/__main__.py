@@ -1,4 +1,4 @@
-"""Measures Greenline's search beside its rivals in one run: `python -m benchmarks [--json] [--questions FILE]`."""
+"""Measures Greenline's search and its line beside rivals in one run: `python -m benchmarks [--json] [--questions FILE]`."""
 
 import argparse
 import json
@@ -13,7 +13,7 @@ from rich.table import Table
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from benchmarks import guide as large
-from benchmarks import rivals
+from benchmarks import queue, rivals
 from knowledge import encoders, evaluate
 from knowledge.encoders import Encoder, Remembering
 from knowledge.entries import Entry
@@ -133,10 +133,12 @@ def main() -> None:
     chosen = parser.parse_args()
     threadpool_limits(1)
     results = measure(evaluate.read(chosen.questions), Console(stderr=True))
+    raced = queue.run(Console(stderr=True))
     if chosen.json:
-        print(json.dumps(results, ensure_ascii=False, indent=1))
+        print(json.dumps({"search": results, "queue": raced}, ensure_ascii=False, indent=1))
     else:
         show(results, Console())
+        queue.show(raced, Console())
 
 
 if __name__ == "__main__":
