@@ -1,4 +1,4 @@
-"""Measures Greenline's search and its line beside rivals in one run: `python -m benchmarks [--json] [--questions FILE]`."""
+"""Measures the search and the line beside their rivals in one run: `python -m benchmarks [--json] [--questions FILE]`."""
 
 import argparse
 import json
