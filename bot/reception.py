@@ -30,6 +30,9 @@ LEAVE: Final = Choice("queue:leave", "queue_leave", {})
 CALLBACK: Final = Choice("queue:callback", "queue_callback", {})
 ANYWAY: Final = Choice("queue:anyway", "queue_anyway", {})
 MESSAGE: Final = Choice("message", "leave_message", {})
+UNSERVED: Final = {  # what somebody hears who left, or waited too long, without and with a right to a callback
+    "left": ("queue_left", "queue_left_promised"), "expired": ("queue_expired", "queue_expired_promised"),
+}  # fmt: skip
 LAST_WORDS: Final = 5  # messages that a promise carries along
 # whether somebody asks where they stand
 _WHERE: Final = re.compile(r"第几|排到|几位|还要等|等多久|多久能|到我了|position|how long|my turn", re.I)
@@ -114,11 +117,12 @@ class Reception:
         """What somebody hears who left (`left`) or waited too long (`expired`)."""
         account = await db.get(Account, entry.account_id) if entry.account_id else None
         rank = rank_of(account.tier, account.important) if account else Rank.D
+        alone, promised = UNSERVED[how]
         _forget(conversation)
         if not rank.promised:
-            return Reply(f"queue_{how}", {}, (MESSAGE, Choice("person", "person", {})))
+            return Reply(alone, {}, (MESSAGE, Choice("person", "person", {})))
         promise = await self._promise(db, conversation, account, f"queue:{entry.id}", at=at)
-        return Reply(f"queue_{how}_promised", {"due": self._when(promise.due_at, conversation)}, (MESSAGE,))
+        return Reply(promised, {"due": self._when(promise.due_at, conversation)}, (MESSAGE,))
 
     async def where(self, db: AsyncSession, conversation: Conversation, *, at: datetime) -> list[Reply]:
         """One's place in the line, asked for."""

@@ -70,7 +70,7 @@ async def seat(db: AsyncSession, staff_id: int, *, at: datetime, lock: bool = Fa
     if found is None:
         member = await db.get(Staff, staff_id)
         if member is None:
-            raise UnknownStaff()
+            raise UnknownStaff(name=f"#{staff_id}")
         spoken = ["zh_CN"] if member.language == "zh_CN" else ["zh_CN", member.language]
         capacity = (await policy.current(db, at=at)).queue.capacity
         values = {"staff_id": staff_id, "capacity": capacity, "heartbeat_at": at, "changed_at": at, "languages": spoken}

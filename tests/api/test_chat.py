@@ -22,7 +22,8 @@ async def test_a_session_begins_with_a_token_a_cookie_and_the_greeting(client: h
     answer = await client.post(f"{API}/sessions", json={"language": "en"})
     assert answer.status_code == 201
     body = answer.json()
-    assert body["conversation"] == {"id": body["conversation"]["id"], "language": "en", "handler": "bot"}
+    state = {"language": "en", "handler": "bot", "agent": None, "queue": None}
+    assert body["conversation"] == {"id": body["conversation"]["id"], **state}
     cookie = answer.headers["set-cookie"]
     assert cookie.startswith(f"greenline_chat={body['token']}") and "HttpOnly" in cookie
     assert "SameSite=lax" in cookie and "Secure" not in cookie and "Max-Age=7776000" in cookie

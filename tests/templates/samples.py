@@ -18,6 +18,9 @@ PLACED: Final[Facts] = {
     "kwh": Decimal("999.00"), "months": 6, "large": True, "limit": 900, "important": True,
 }  # fmt: skip
 MINE: Final[Facts] = {"no": "3201000021", "name": "Mill"}
+PLACE: Final[Facts] = {
+    "position": 3, "ahead": 2, "minutes": 8, "agents": 2, "reason": "words", "green": True, "promised": True, "hours": 24,
+}  # fmt: skip
 TEXTS: Final[dict[str, list[Facts]]] = {
     "_archive_bad": [{"rows": 7, "path": "bad.csv"}],
     "_archive_bad_unwritten": [{"rows": 7}],
@@ -87,15 +90,16 @@ TEXTS: Final[dict[str, list[Facts]]] = {
     "language_set": NONE,
     "leave_message": NONE,
     "queue_joined": [
-        {"position": 3, "ahead": 2, "minutes": 8, "agents": 2, "reason": "words", "green": True, "promised": True, "hours": 24},
-        {"position": 1, "ahead": 0, "minutes": 0, "agents": 0, "reason": "anger", "green": False, "promised": False, "hours": 24},
-        {"position": 2, "ahead": 1, "minutes": 4, "agents": 1, "reason": "rule", "green": False, "promised": True, "hours": 24},
+        PLACE
+        | {"position": 1, "ahead": 0, "minutes": 0, "agents": 0, "reason": "anger", "green": False, "promised": False},
+        PLACE | {"reason": "rule", "green": False},
+        PLACE,
     ],
     "queue_position": [
-        {"position": 3, "ahead": 2, "minutes": 8, "agents": 2},
         {"position": 1, "ahead": 0, "minutes": 0, "agents": 0},
+        {"position": 3, "ahead": 2, "minutes": 8, "agents": 2},
     ],
-    "queue_closed": [{"opens": "8:00", "due": "9:00"}, {"opens": "", "due": ""}],
+    "queue_closed": [{"opens": "", "due": ""}, {"opens": "8:00", "due": "9:00"}],
     "queue_left": NONE,
     "queue_left_promised": [{"due": "9:00"}],
     "queue_expired": NONE,
@@ -106,7 +110,7 @@ TEXTS: Final[dict[str, list[Facts]]] = {
     "agent_released": NONE,
     "agent_closed": NONE,
     "returned_to_bot": NONE,
-    "storm_notice": [{"message": "Line 3 is down."}, {"message": ""}],
+    "storm_notice": [{"message": ""}, {"message": "Line 3 is down."}],
     "_sms_alarm": [{"name": "Mill", "words": "A wire is down"}],
     "location_received": [{"count": 1}],
     "menu": NONE,
@@ -148,12 +152,16 @@ TEXTS: Final[dict[str, list[Facts]]] = {
 ERRORS: Final[dict[str, Facts]] = {
     "BadInput": {"problems": [("body.text", "string_too_long", 20000), ("", "unreadable", None)]},
     "BodyTooLarge": {"limit": 20 * 1024 * 1024},
+    "EntryTaken": {"by": "Li Na"},
     "Frozen": {"year": 2026},
     "BadPolicy": {"problems": [("queue.capacity", "greater_than_equal", 1), ("service.hours", "hours_overlap", 3)]},
     "PolicyChanged": {"version": 7},
     "MoveNotAllowed": {"state": "sent", "action": "cancel"},
     "NameTaken": {"name": "Li Na"},
+    "NewerUnseen": {"newest": 12},
+    "NoCapacity": {"load": 4, "capacity": 4},
     "NoPurchases": {"year": 2025},
+    "OutOfTurn": {"rank": "A"},
     "SignInLocked": {"retry_after": 60},
     "TooManyRequests": {"retry_after": 5},
     "MissingColumns": {"columns": ["Account no", "Name"]},
@@ -175,6 +183,8 @@ LINE: Final[Facts] = {
     "direction": "in",
     "client_id": None,
     "by": "contact",
+    "agent": None,
+    "name": "",
     "text": "",
     "choice": None,
     "choices": [],
@@ -198,7 +208,7 @@ LINES: Final[list[Facts]] = [
     LINE | {"id": 3, "choice": "keep"},
     LINE | {"id": 4, "choice": "gone:1"},
     LINE | {"id": 5, "choice": "lang:en"},
-    LINE | {"id": 6, "direction": "out", "by": "agent:07", "text": "Good morning"},
+    LINE | {"id": 6, "direction": "out", "by": "agent", "agent": "07", "text": "Good morning"},
     LINE
     | {
         "id": 7,
