@@ -39,7 +39,7 @@ from desk.clock import SystemClock
 from desk.errors import DatabaseDown, DeskError, SetupError
 from desk.settings import Settings, secret_key
 from desk.store import Bell, Store
-from knowledge import entries
+from knowledge import entries, learning
 from knowledge.importer import Drafted, ImportProblem
 
 cli = typer.Typer(
@@ -130,10 +130,15 @@ async def working(services: Services) -> AsyncIterator[None]:
     async def tidy(timestamp: int) -> None:
         await retention.tidy(services.store, services.storage, at=services.clock.now())
 
+    async def forget_learned(lines: list[int]) -> None:
+        async with services.store.transaction() as db:
+            await learning.forget(db, lines)
+
     async def retry_orphans(timestamp: int) -> None:
         await jobs.retry_orphans(app)
 
     jobs.register(app, "retry_orphans", retry_orphans, cron="* * * * * */10")
+    jobs.register(app, retention.FORGET, forget_learned)
     jobs.register(app, "tidy", tidy, cron="30 18 * * *")
     trials = Trials(services.store, services.mind, services.clock, zone=services.settings.zone)
 

@@ -107,7 +107,7 @@ async def end(
     for held in await agent_messages.held(db, conversation_id):
         await release(db, conversation_id, held.client_id, at=at)
     ended = await claims.end(
-        db, conversation_id, staff.id, act, by=staff.name, at=at, outcome=outcome, category=category, note=text
+        db, conversation_id, staff.id, act, by=staff.name, at=at, outcome=outcome, category=category
     )
     if text:
         await note(db, conversation_id, staff, text, mentions=[], whisper=False, at=at)
@@ -124,9 +124,7 @@ async def transfer(
     """Hand over to a colleague, who must accept, or back to the line. Raises NotYours, NotAtDesk, NoCapacity."""
     assert staff.id is not None
     rules = (await policy.current(db, at=at)).queue
-    given = await claims.transfer(
-        db, rules, conversation_id, staff.id, to, summary=summary, by=staff.name, at=at, skill=skill
-    )
+    given = await claims.transfer(db, rules, conversation_id, staff.id, to, by=staff.name, at=at, skill=skill)
     await note(db, conversation_id, staff, summary, mentions=[to] if to else [], whisper=False, at=at)
     if to is None:
         await _tell(db, given.conversation, Reply("agent_released", {}), at=at)

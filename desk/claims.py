@@ -274,14 +274,14 @@ async def open_by(
 
 async def end(
     db: AsyncSession, conversation_id: int, staff_id: int, act: Act, *, by: str, at: datetime,
-    outcome: str = "", category: str = "", note: str = "",
+    outcome: str = "", category: str = "",
 ) -> Claim:  # fmt: skip
     """Close the conversation, or return it to the bot; the bot answers again. Raises NotYours."""
     entry = await _mine(db, conversation_id, staff_id)
     entry.outcome, entry.category = outcome, category
     invited = entry.offered_to
     entry.offered_to = entry.offer_until = None
-    await move(db, entry, act, by=by, at=at, agent=staff_id, outcome=outcome, category=category, note=note)
+    await move(db, entry, act, by=by, at=at, agent=staff_id, outcome=outcome, category=category)
     await presence.carry(db, {staff_id: -1, **({invited: -1} if invited else {})})
     conversation = await held(db, conversation_id)
     conversation.handler, conversation.agent_id = Handler.BOT, None
@@ -290,10 +290,10 @@ async def end(
 
 
 async def transfer(
-    db: AsyncSession, rules: QueueRules, conversation_id: int, staff_id: int, to: int | None, *, summary: str,
+    db: AsyncSession, rules: QueueRules, conversation_id: int, staff_id: int, to: int | None, *,
     by: str, at: datetime, skill: str | None = None,
 ) -> Claim:  # fmt: skip
-    """Offer the conversation to a colleague, who sees the summary; it stays here until it is accepted.
+    """Offer the conversation to a colleague; it stays here until it is accepted.
 
     With `to` None it goes back to the queue, to its old place. Raises NotYours, NotAtDesk, NoCapacity.
     """
@@ -303,7 +303,7 @@ async def transfer(
         await _withdraw(db, entry, by=by, at=at)
     if to is None:
         entry.skill = entry.skill if skill is None else skill
-        await presence.carry(db, await _back(db, entry, Act.RELEASE, by=by, at=at, summary=summary))
+        await presence.carry(db, await _back(db, entry, Act.RELEASE, by=by, at=at))
         return Claim(entry, await _hand(db, entry, None), entry.why)
     alive = at - timedelta(seconds=rules.lease_s)
     taken = update(Seat).where(col(Seat.staff_id) == to, col(Seat.status) == Presence.ONLINE)
@@ -315,7 +315,7 @@ async def transfer(
             raise NoCapacity(load=theirs.load, capacity=theirs.capacity)
         raise NotAtDesk()
     entry.offered_to, entry.offer_until = to, at + timedelta(seconds=rules.transfer_s)
-    await move(db, entry, Act.TRANSFER, by=by, at=at, agent=staff_id, to=to, summary=summary)
+    await move(db, entry, Act.TRANSFER, by=by, at=at, agent=staff_id, to=to)
     return Claim(entry, await held(db, conversation_id), entry.why)
 
 

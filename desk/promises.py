@@ -131,7 +131,7 @@ async def make(
     )  # fmt: skip
     db.add(promise)
     await db.flush()
-    told = {"conversation": conversation_id, "subject": subject, "due_at": due_at.isoformat(), "status": Status.OPEN}
+    told = {"conversation": conversation_id, "about": subject, "due_at": due_at.isoformat(), "status": Status.OPEN}
     await events.record(db, "promise.made", f"promise:{promise.id}", by=by, at=at, promise=kind, **told)
     await notify(db, "promises")
     return promise
@@ -184,7 +184,7 @@ async def keep(
         raise BadInput(problems=[("outcome", "missing", None)])
     promise = await one(db, number)
     promise.outcome, promise.note, promise.proof = outcome.strip(), note, proof
-    await _move(db, promise, Act.KEEP, by=by, at=at, outcome=promise.outcome, late=at > promise.due_at)
+    await _move(db, promise, Act.KEEP, by=by, at=at, late=at > promise.due_at)
     return promise
 
 
@@ -201,7 +201,7 @@ async def served(db: AsyncSession, conversation_id: int, *, by: str, at: datetim
     query = select(Promise).where(col(Promise.conversation_id) == conversation_id, col(Promise.status).in_(_OPEN))
     for promise in (await db.exec(query.with_for_update())).all():
         promise.outcome = "served_in_chat"
-        await _move(db, promise, Act.KEEP, by=by, at=at, outcome=promise.outcome, late=at > promise.due_at)
+        await _move(db, promise, Act.KEEP, by=by, at=at, late=at > promise.due_at)
 
 
 async def attend(db: AsyncSession, *, at: datetime) -> int:

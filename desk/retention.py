@@ -14,8 +14,9 @@ from sqlalchemy.orm import aliased
 from sqlmodel import col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from desk import access, customers, erasures, events, policy
+from desk import access, customers, erasures, events, jobs, policy
 from desk.access import AccessLine
+from desk.agent_messages import AgentMessage
 from desk.archive_runs import ArchiveRun
 from desk.attachments import Attachment, Storage
 from desk.binding import BindCode, BindLink, BindTry
@@ -25,9 +26,11 @@ from desk.deliveries import Act, Delivery, Fate
 from desk.erasures import Part
 from desk.errors import UnknownContact
 from desk.passwords import SignInTries
+from desk.promises import Attempt, Promise
 from desk.staff import StaffSession
 from desk.store import Store
 
+FORGET: Final = "forget_learned"  # the job that takes erased words off the learning list
 ERASED: Final = "[…]"  # stands where words or a name stood; no language
 _BATCH: Final = 200  # rows or contacts a transaction
 
@@ -40,6 +43,18 @@ def _spoken() -> ColumnElement[bool]:
 async def _wipe(db: AsyncSession, lines: Sequence[int | None]) -> None:
     silent: dict[str, Any] = {"text": ERASED, "body": {"erased": True}}
     await db.exec(update(RecordLine).where(col(RecordLine.id).in_(lines)).values(**silent))
+    await db.exec(update(AgentMessage).where(col(AgentMessage.line_id).in_(lines)).values(**silent))
+    if lines:
+        # the learning list belongs to the guide, which this package does not know
+        await jobs.defer(db, FORGET, lines=[number for number in lines if number is not None])
+
+
+async def _wipe_promises(db: AsyncSession, which: ColumnElement[bool]) -> None:
+    silent: dict[str, Any] = {"data": {"erased": True}, "outcome": ERASED, "note": ""}
+    kept = col(Promise.data).op("?")("erased").is_(False)
+    await db.exec(update(Promise).where(which, kept).values(**silent))
+    tries = select(Promise.id).where(which)
+    await db.exec(update(Attempt).where(col(Attempt.promise_id).in_(tries)).values(note=""))
 
 
 async def _drop(db: AsyncSession, storage: Storage, files: Sequence[Attachment]) -> None:
@@ -81,6 +96,9 @@ async def erase_contact(
         conversation.state, conversation.account_id = {}, None
         db.add(conversation)
     await _wipe(db, lines)
+    unsent = update(AgentMessage).where(col(AgentMessage.conversation_id).in_(numbers))
+    await db.exec(unsent.values(text=ERASED, body={"erased": True}))
+    await _wipe_promises(db, col(Promise.contact_id) == contact_id)
     for address in addresses:
         await _silence(db, address, at=at)
     for binding in bindings:
@@ -232,6 +250,7 @@ async def _tidy_lines(db: AsyncSession, storage: Storage, before: datetime, at: 
     old = select(RecordLine.id).where(col(RecordLine.at) < before, _spoken()).order_by(col(RecordLine.id))
     found = (await db.exec(old.limit(_BATCH).with_for_update(skip_locked=True))).all()
     await _wipe(db, found)
+    await _wipe_promises(db, col(Promise.ended_at) < before)
     return len(found)
 
 

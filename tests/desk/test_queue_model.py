@@ -249,9 +249,9 @@ class Line(RuleBasedStateMachine):
         room = to is not None and self.load(to) - (wait.to == to) < CAPACITY
         if to is not None and (to == wait.agent or to in self.away or not room):
             with pytest.raises((NotAtDesk, NoCapacity)):
-                self.do(claims.transfer, *arguments, summary="s", by="x")
+                self.do(claims.transfer, *arguments, by="x")
             return
-        self.do(claims.transfer, *arguments, summary="s", by="x")
+        self.do(claims.transfer, *arguments, by="x")
         if to is None:
             wait.status, wait.agent, wait.to = "waiting", None, None
         else:

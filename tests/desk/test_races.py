@@ -231,7 +231,7 @@ async def test_agents_who_vanish_together_with_transfers_between_them_lock_nobod
 
 async def transfer(store: Store, talk: int, staff_id: int, to: int | None) -> Any:
     async with store.transaction() as db:
-        return await claims.transfer(db, RULES, talk, staff_id, to, summary="s", by="x", at=after(12))
+        return await claims.transfer(db, RULES, talk, staff_id, to, by="x", at=after(12))
 
 
 async def test_transfers_both_ways_at_once_lock_nobody(store: Store) -> None:

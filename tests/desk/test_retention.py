@@ -3,6 +3,7 @@
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import text
@@ -18,9 +19,11 @@ from desk import (
     events,
     passwords,
     policy,
+    promises,
     retention,
     staff,
 )
+from desk.agent_messages import AgentMessage
 from desk.archive_runs import ArchiveRun
 from desk.attachments import Attachment, Folder
 from desk.conversations import Address, Channel, Contact, Conversation, Direction, RecordLine
@@ -145,6 +148,31 @@ async def test_nothing_personal_of_an_erased_contact_is_left_anywhere(archive: A
     assert archive.files() == []
     assert await archive.all(Attachment) == []
     assert [conversation.state for conversation in await archive.all(Conversation)] == [{}]
+
+
+async def test_promises_and_what_agents_wrote_lose_their_words_too(archive: Archive) -> None:
+    contact = await archive.person()
+    at = archive.clock.now()
+    async with archive.store.transaction() as db:
+        member = await staff.add(db, "agent", Role.AGENT, hashed=None, by="boss", at=at)
+        [talk] = (await db.exec(select(Conversation))).all()
+        promise = await promises.make(
+            db, promises.Kind.CALLBACK, "queue:1", conversation_id=talk.id or 0, contact_id=contact, account_id=None,
+            data={"name": "周文彬", "phone": "13800138000", "last": ["我家电表转得快"]}, by="greenline", at=at,
+            zone=ZoneInfo("Asia/Shanghai"),
+        )  # fmt: skip
+        await promises.attempt(db, promise.id or 0, promises.Result.NO_ANSWER, note="周文彬 没接", by="agent", at=at)
+        db.add(
+            AgentMessage(
+                conversation_id=talk.id or 0, staff_id=member.id or 0, client_id="1", text="周文彬您好",
+                created_at=at, release_at=at,
+            )
+        )  # fmt: skip
+    assert await archive.erase(contact)
+    left = await archive.everything()
+    assert [word for word in PRIVATE if word in left] == []
+    [kept] = await archive.all(promises.Promise)
+    assert (kept.status, kept.data) == (promises.Status.OPEN, {"erased": True})
 
 
 async def test_the_ledger_of_an_erased_contact_stays(archive: Archive) -> None:
