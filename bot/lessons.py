@@ -42,7 +42,10 @@ async def note(
         return
     asked = await db.get(RecordLine, offer.body["in_reply_to"])
     if asked is not None and asked.text:
-        await learning.note(db, asked.text, why, line=asked.id or 0, finding=None, by="customer", at=at)
+        offered = [(key, score) for key, _, score in asked.body.get("understood", {}).get("matches", [])]
+        await learning.note(
+            db, asked.text, why, line=asked.id or 0, finding=None, offered=offered, by="customer", at=at
+        )
 
 
 async def _offer(db: AsyncSession, conversation: Conversation, choice: str, *, before: int) -> RecordLine | None:
