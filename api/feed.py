@@ -7,9 +7,12 @@ console comes back, however long it was away.
 
 import asyncio
 import contextlib
+import json
+import logging
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Header, Query, Request
@@ -39,6 +42,7 @@ KINDS: Final = (
 BEAT: Final = 8.0  # seconds between signs of life
 CALM: Final = 0.5  # seconds between two pictures of the line
 MOST: Final = 2000  # batches a slow console may lag behind until it must come back and catch up
+log = logging.getLogger("greenline.feed")
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,12 @@ class Message:
     data: Any
     to: frozenset[int] | None = None
     conversation: int | None = None  # whoever watches it hears it too
+    xid: int = 0  # the transaction that it tells of; 0 = how something stands now
+
+    @cached_property
+    def text(self) -> str:
+        """The data as JSON, written once for all consoles."""
+        return json.dumps(self.data, ensure_ascii=False, separators=(",", ":"))
 
 
 @dataclass(frozen=True)
@@ -76,38 +86,50 @@ class Feed:
         self._use = use
         self._listeners: set[Listener] = set()
         self._task: asyncio.Task[None] | None = None
+        self._began = asyncio.Event()
 
     @contextlib.asynccontextmanager
     async def listening(self, staff_id: int) -> AsyncIterator[Listener]:
         """Hear every batch from now on."""
         listener = Listener(staff_id)
         self._listeners.add(listener)
-        if self._task is None or self._task.done():
+        if self._task is None:
+            self._began.clear()
             self._task = asyncio.create_task(self._run(), name="feed")
         try:
+            # what is committed before the reader begins must be in what the console reads itself
+            await self._began.wait()
             yield listener
         finally:
             self._listeners.discard(listener)
             if not self._listeners and self._task:
                 self._task.cancel()
+                self._task = None
 
     async def _run(self) -> None:
-        async with self._use.store.transaction() as db:
-            seen = await events.now(db)
-        pictured = 0.0
-        dirty = True
+        seen: Seen | None = None
+        pictured, dirty = 0.0, True
         loop = asyncio.get_running_loop()
         async for rung in self._use.bell.rings("events", "typing", "watch", patience=CALM):
             self._hear(rung)
-            async with self._use.store.transaction() as db:
-                found, seen = await events.fresh(db, seen, KINDS)
-                messages = await messages_of(db, self._use, found)
+            try:
+                async with self._use.store.transaction() as db:
+                    found, now = await events.fresh(db, seen or await events.now(db), KINDS)
+                    messages = await messages_of(db, self._use, found)
+                if messages or found:
+                    self._hand_out(Batch(found, messages, now))
+                seen = now
+                self._began.set()
                 dirty = dirty or any(_moves_the_line(event) for event in found)
                 if dirty and loop.time() - pictured >= CALM:
-                    messages.append(await picture(db, at=self._use.clock.now()))
+                    async with self._use.store.transaction() as db:
+                        line = await picture(db, at=self._use.clock.now())
+                    self._hand_out(Batch([], [line], seen))
                     pictured, dirty = loop.time(), False
-            if messages or found:
-                self._hand_out(Batch(found, messages, seen))
+            except Exception:
+                # consoles stay; what they missed is read as soon as the database answers
+                log.exception("the feed could not be read")
+                await asyncio.sleep(CALM)
 
     def _hear(self, rung: frozenset[str]) -> None:
         """What is not worth keeping: who is writing, and which conversation somebody has opened."""
@@ -156,7 +178,7 @@ async def messages_of(db: AsyncSession, use: Services, found: Sequence[Event]) -
     talks: dict[int, set[int]] = {}  # conversation -> agents whom a change of it concerns
     for event in found:
         number = event.facts.get("conversation") or _number(event.subject, "conversation")
-        concerned = _concerned(event)
+        concerned, before = _concerned(event), len(told)
         match event.kind.partition("."):
             case ("conversation", _, "line" | "mentioned"):
                 if view := views.get(event.facts["line"]):
@@ -169,14 +191,17 @@ async def messages_of(db: AsyncSession, use: Services, found: Sequence[Event]) -
             case ("queue", _, _) if number:
                 talks.setdefault(number, set()).update(concerned)
             case ("alarm", _, "raised" | "acknowledged"):
-                alarm = await db.get_one(alarms.Alarm, _number(event.subject, "alarm"), populate_existing=True)
-                told.append(Message("alarm", (await alarm_view(db, alarm)).model_dump(mode="json")))
+                alarm = await db.get(alarms.Alarm, _number(event.subject, "alarm"), populate_existing=True)
+                if alarm is not None:
+                    told.append(Message("alarm", (await alarm_view(db, alarm)).model_dump(mode="json")))
             case ("promise", _, what):
-                promise = await db.get_one(Promise, _number(event.subject, "promise"), populate_existing=True)
-                [owed] = await promise_views(db, [promise])
-                told.append(Message("promise", {**owed.model_dump(mode="json"), "event": what}))
+                promise = await db.get(Promise, _number(event.subject, "promise"), populate_existing=True)
+                if promise is not None:
+                    [owed] = await promise_views(db, [promise])
+                    told.append(Message("promise", {**owed.model_dump(mode="json"), "event": what}))
             case ("delivery", _, fate):
                 told += await _fate(db, event, fate)
+        told[before:] = [replace(message, xid=event.xid or 0) for message in told[before:]]
     told += await _changed(db, use, found, talks)
     return told
 
@@ -271,9 +296,9 @@ async def stream(
             line = await picture(db, at=at)
         for message in missed:
             if _for(message, me, listener.watched):
-                yield ServerSentEvent(event=message.event, data=message.data)
-        yield ServerSentEvent(id=seen.text, event=line.event, data=line.data)
-        last, clock = seen, asyncio.get_running_loop().time
+                yield ServerSentEvent(event=message.event, raw_data=message.text)
+        yield ServerSentEvent(id=seen.text, event=line.event, raw_data=line.text)
+        last, clock, caught_up = seen, asyncio.get_running_loop().time, False
         next_beat = clock() + BEAT
         while True:
             batch: Batch | None
@@ -284,17 +309,24 @@ async def stream(
                 next_beat = clock() + BEAT
                 if not await _alive(use, caller, me, beat):
                     return
-                yield ServerSentEvent(event="beat", data={"at": use.clock.now().isoformat()})
+                yield ServerSentEvent(id=last.text, event="beat", data={"at": use.clock.now().isoformat()})
                 continue
             if batch is None:
                 return
-            # what was read from the database at the beginning is not told again
-            if batch.events and all(seen.includes(event.xid or 0) for event in batch.events):
-                continue
-            chosen = [message for message in batch.messages if _for(message, me, listener.watched)]
-            last = batch.seen if batch.seen.text else last
-            for message in chosen:
-                yield ServerSentEvent(id=last.text, event=message.event, data=message.data)
+            messages = batch.messages
+            if not caught_up and batch.events:
+                # what was read from the database at the beginning is not told again
+                known = {event.xid for event in batch.events if seen.includes(event.xid or 0)}
+                if known.issuperset(event.xid for event in batch.events):
+                    continue
+                messages, caught_up = [message for message in messages if message.xid not in known], True
+            if caught_up and batch.seen.text:
+                last = batch.seen
+            chosen = [message for message in messages if _for(message, me, listener.watched)]
+            for number, message in enumerate(chosen, 1):
+                # the last one moves the cursor: who is cut off before it hears the whole batch again
+                cursor = last.text if number == len(chosen) else None
+                yield ServerSentEvent(id=cursor, event=message.event, raw_data=message.text)
 
 
 def _for(message: Message, me: int, watched: set[int]) -> bool:
