@@ -9,6 +9,7 @@ let agents = [];
 let conversations = [];
 let queue = { entries: [] };
 
+const RANKS = ["A", "important", "B", "C", "D"]; // in service order
 const address = (id) => `/desk/console?c=${id}`;
 
 function showHeld(row, { id, name, rank, waiting_since, entry }) {
@@ -50,7 +51,7 @@ function show() {
   $("agents-none").hidden = agents.length > 0;
   const { entries } = queue;
   const byAge = [...entries].sort((one, other) => new Date(one.joined_at) - new Date(other.joined_at));
-  const ranks = Object.keys(words.rank).map((rank) => ({ rank, entries: byAge.filter((entry) => entry.rank === rank) }));
+  const ranks = RANKS.map((rank) => ({ rank, entries: byAge.filter((entry) => entry.rank === rank) }));
   reconcile($("ranks"), ranks, { key: ({ rank }) => rank, make: () => cloned("a-rank"), show: showRank });
   const longest = byAge.slice(0, 5).map((entry) => ({ ...entry, id: entry.conversation, waiting_since: entry.joined_at, entry }));
   reconcile($("longest"), longest, { key: (each) => each.id, make: () => cloned("a-held"), show: showHeld });

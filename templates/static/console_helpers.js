@@ -48,7 +48,6 @@ function show() {
   offered = asked().slice(0, 8);
   at = 0;
   list.hidden = !offered.length;
-  box.setAttribute("aria-expanded", offered.length > 0);
   list.replaceChildren(
     ...offered.map((each, number) => {
       const option = Object.assign(cloned("an-option"), { id: `suggest-${number}` });
@@ -74,7 +73,6 @@ function mark() {
 function hide() {
   offered = [];
   list.hidden = true;
-  box.setAttribute("aria-expanded", "false");
   box.removeAttribute("aria-activedescendant");
 }
 

@@ -29,7 +29,6 @@ export function place(entry) {
     words.waits_rule,
     entry.target_s && said("target", { time: span(entry.target_s) }),
     flags.length && said("flagged", { flags: flags.join(words.comma) }),
-    !entry.identified && words.unidentified,
     entry.manager === me.id && words.is_yours,
     entry.status === "offered" && words.being_offered,
   ]
