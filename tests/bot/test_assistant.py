@@ -131,7 +131,7 @@ async def test_a_long_story_with_a_question_at_its_end_is_answered(customer: Cus
 async def test_a_danger_in_the_middle_of_a_long_story_is_heard(customer: Customer, store: Store) -> None:
     story = "我们公司去年在开发区买了一块地，手续都办完了。" * 40
     await customer.says(f"{story}刚才高压电线掉下来冒火花了，有人触电倒地。{story}")
-    assert customer.names == ["danger"] and await kinds(store) == ["danger.reported", "message.left"]
+    assert customer.names == ["danger"] and await kinds(store) == ["danger.reported", "alarm.raised", "message.left"]
 
 
 async def test_a_danger_among_harmless_sentences_is_heard(customer: Customer) -> None:
@@ -280,17 +280,18 @@ DANGERS = ["电线掉下来冒火花", "有人触电了", "煤矿停风了有人
 async def test_danger_alarms_and_advises_first(customer: Customer, store: Store, text: str) -> None:
     await customer.says(text)
     assert customer.names == ["danger"] and INVENTED.search(customer.last[0].text) is None
-    assert await kinds(store) == ["danger.reported", "message.left"]
+    assert await kinds(store) == ["danger.reported", "alarm.raised", "message.left"]
 
 
 async def test_danger_interrupts_a_message_and_a_checklist(customer: Customer, store: Store) -> None:
-    for choice in ("person", "check:factory", "check"):
+    for choice in ("message", "check:factory", "check"):
         await customer.says(choice=choice)
         await customer.says("有人触电了，快来人")
         assert customer.names == ["danger"]
         await customer.says("我是红星厂李工，请回电")
         assert customer.names == ["message_left"]
-    assert await kinds(store) == ["danger.reported", "message.left", "message.left"] * 3
+    again = ["danger.reported", "message.left", "message.left"]  # nobody took the first alarm: it is still on
+    assert await kinds(store) == ["danger.reported", "alarm.raised", "message.left", "message.left", *again, *again]
 
 
 async def test_danger_under_an_album_does_not_wait_for_the_other_pictures(assistant: Assistant, store: Store) -> None:
@@ -303,13 +304,13 @@ async def test_danger_under_an_album_does_not_wait_for_the_other_pictures(assist
 
 
 async def test_a_message_is_left_with_its_number(customer: Customer, store: Store) -> None:
-    await customer.says("转人工")
+    await customer.says(choice="message")
     await customer.says("我是红星厂李工，请回电")
     line = next(line for line in await record(store) if line.text.startswith("我是红星厂"))
     assert f"LY{line.id}" in customer.last[0].text
     async with store.transaction() as db:
         [left] = await events.about(db, f"conversation:{line.conversation_id}", "message.left")
-    assert left.facts == {"line": line.id, "about": "person"} and left.by == "customer"
+    assert left.facts == {"line": line.id, "about": "message"} and left.by == "customer"
 
 
 async def test_an_older_button_leaves_the_message_it_stands_under(customer: Customer, store: Store) -> None:
@@ -334,7 +335,7 @@ async def test_a_matter_is_taken_up_again_after_a_day(customer: Customer, clock:
     await customer.says(choice="check:factory")
     clock.forward(days=1)
     assert "功率因数" in await customer.says("没有。")
-    await customer.says("转人工")
+    await customer.says(choice="message")
     clock.forward(days=1)
     await customer.says("请回电")
     assert customer.names == ["message_left"]
@@ -374,7 +375,7 @@ async def test_two_albums_at_once_are_both_answered(assistant: Assistant, store:
 
 async def test_an_album_inside_a_message_is_left_for_staff(assistant: Assistant, store: Store) -> None:
     person = Customer(assistant, "p", Channel.TELEGRAM)
-    await person.says("转人工")
+    await person.says(choice="message")
     received = await person.sends(files=(picture(),), album="a1")
     await assistant.finish_album(received.conversation.id or 0, "a1")
     assert await kinds(store) == ["message.left"]
@@ -475,7 +476,7 @@ async def test_a_crash_in_the_middle_leaves_nothing_behind(
     assert await customer.assistant.receive(inbound) is not None
 
 
-async def test_a_database_that_is_away_is_said_to_be_away(mind: Mind, clock: SetClock) -> None:
+async def test_a_database_that_is_away_is_said_to_be_away(mind: Mind, clock: SetClock, config: Settings) -> None:
     away = Store(f"postgresql://nobody@127.0.0.1:{free_port()}/none")
     with pytest.raises(DatabaseDown):
         await Customer(Assistant(away, mind, clock, Reception(config.zone), language="zh_CN")).sends("你好")

@@ -8,7 +8,9 @@ import pytest
 from bot import dialogue
 from bot.dialogue import Alarm, Heard, Left, Outcome, Scene
 from bot.inbound import File, Inbound, Location
+from bot.reception import Join, Leave
 from desk.conversations import Channel
+from desk.queue import Reason
 from knowledge import checklists, entries
 from knowledge.entries import Entry
 from knowledge.intents import Intent, Reading
@@ -123,9 +125,11 @@ def test_an_intent_that_is_only_guessed_is_not_acted_on() -> None:
         assert names(say("a", guessed)) == ["silent"]
 
 
-def test_asking_for_a_person_begins_a_message() -> None:
-    outcome = say("转人工", heard(Intent.HUMAN_AGENT))
-    assert names(outcome) == ["leave_message"] and outcome.flow == {"name": "message", "about": "person"}
+def test_asking_for_a_person_wants_one() -> None:
+    assert say("转人工", heard(Intent.HUMAN_AGENT)) == Outcome(person=Join(Reason.WORDS))
+    assert tap("person") == Outcome(person=Join(Reason.BUTTON))
+    assert tap("queue:anyway") == Outcome(person=Join(Reason.BUTTON, anyway=True))
+    assert tap("queue:leave") == tap("queue:callback") == Outcome(person=Leave())
 
 
 @pytest.mark.parametrize(
@@ -135,7 +139,7 @@ def test_asking_for_a_person_begins_a_message() -> None:
 def test_what_the_desk_cannot_do_yet_can_be_left_for_staff(intent: Intent) -> None:
     outcome = say("…", heard(intent, found(Decision.CHOICES, "f04")))
     assert names(outcome) == [f"about_{intent}"]
-    assert ids(outcome) == [f"keep:{LINE}", "person", "ask:f04", "menu"]
+    assert ids(outcome) == [f"keep:{LINE}", "message", "person", "ask:f04", "menu"]
     assert "ask:f04" not in ids(say("…", heard(intent, found(Decision.ABSTAIN, "f04"))))
 
 
@@ -215,7 +219,7 @@ def test_buttons_lead_on() -> None:
     assert names(tap("menu")) == ["menu"]
     assert ids(tap("topics:apply")) == ["ask:g10", "ask:g11", "menu"]
     assert names(tap("ask:g10")) == ["answer"]
-    assert tap("person").flow == {"name": "message", "about": "message"}
+    assert tap("message").flow == {"name": "message", "about": "message"}
     assert tap("more:3").flow == {"name": "message", "about": "message"}
 
 
@@ -268,6 +272,45 @@ def test_details_of_a_danger_alarm_again_without_repeating_the_advice() -> None:
 def test_what_follows_a_danger_is_left_with_it() -> None:
     outcome = say("城南路3号", heard(), flow={"name": "message", "about": "danger"})
     assert outcome.effects == (Left(LINE, "danger"),) and outcome.flow == {}
+
+
+# -- waiting for a person ---------------------------------------------------------------------------------------------
+
+
+def waits(text: str, understood: Heard | None = None, /, **more: Any) -> Outcome:
+    return dialogue.waiting(scene(**more), Inbound(Channel.WEB, "1", "a", text=text), understood or heard())
+
+
+def test_what_somebody_who_waits_writes_is_for_the_person() -> None:
+    assert waits("我们厂的变压器要增容") == Outcome()
+    assert waits("我要投诉", heard(Intent.COMPLAINT)) == Outcome()
+    assert waits("低压居民要多久?", heard(finding=found(Decision.CHOICES, "g10", "g11"))) == Outcome()
+
+
+def test_a_sure_answer_of_the_guide_is_given_while_waiting() -> None:
+    assert names(waits("双电源多久", heard(finding=found(Decision.ANSWER, "g11")))) == ["answer"]
+
+
+@pytest.mark.parametrize("text", ["我排到第几位了", "还要等多久", "How long is the wait?", "what is my position"])
+def test_somebody_who_waits_can_ask_where_they_stand(text: str) -> None:
+    assert waits(text).asks_where
+
+
+def test_asking_for_a_person_while_waiting_for_one_tells_the_place() -> None:
+    again = dialogue.waiting(scene(), Inbound(Channel.WEB, "1", "a", choice="person"), heard(Intent.SMALLTALK, None))
+    assert again == Outcome(asks_where=True)
+
+
+def test_somebody_who_waits_can_leave_in_words_and_by_command() -> None:
+    assert waits("算了", heard(Intent.CANCEL)).person == Leave()
+    assert waits("/cancel").person == Leave()
+    assert waits("请帮我们取消上个月提交的那份增容申请", heard(Intent.CANCEL)).person is None
+
+
+def test_danger_while_waiting_alarms_and_advises() -> None:
+    outcome = waits("有人触电了", heard(Intent.FAULT_REPORT, danger=True))
+    assert names(outcome) == ["danger"] and Alarm(LINE) in outcome.effects
+    assert outcome.flow == {} and outcome.person is None
 
 
 # -- messages and files -----------------------------------------------------------------------------------------------
