@@ -198,7 +198,7 @@ class Assistant:
             outcome = dialogue.turned(identity.after(outcome.wish, told, outcome.flow))
         line.body = {**line.body, "understood": _understood(heard)}
         db.add(line)
-        await lessons.note(db, conversation, inbound, heard, line, at=at)
+        await lessons.note(db, conversation, inbound, heard, outcome, line, at=at)
         replies = await self._carry_out(db, conversation, address, outcome, line.id, at)
         said = await self._receive(db, conversation, inbound, heard, outcome, held, at)
         return replies + await say(db, conversation, address, said, line.id, at)
@@ -242,7 +242,7 @@ class Assistant:
         """Whether a person should answer although nobody asked: anger, or the guide was silent once too often."""
         if inbound.choice is not None or outcome.flow:
             return None
-        silent = any(reply.name in ("silent", "silent_long") for reply in outcome.replies)
+        silent = any(reply.name in dialogue.SILENT for reply in outcome.replies)
         count = conversation.state.get("silent", 0) + 1 if silent else 0
         conversation.state = {**conversation.state, "silent": count}
         if temper.is_angry(inbound.text):

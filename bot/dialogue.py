@@ -16,6 +16,7 @@ from knowledge.intents import Intent, Reading
 from knowledge.search import Decision, Finding
 from templates import Choice, Reply, Source
 
+SILENT: Final = ("silent", "silent_long")  # replies that say the guide has no answer
 LONG: Final = 400  # characters of a question that are read
 SURE: Final = 0.6  # chance of an intent below which the message is taken as a question to the guide
 SURER: Final = 0.9  # the same where the guide has a direct answer

@@ -6,26 +6,25 @@ from typing import Final
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from bot.dialogue import Heard
+from bot.dialogue import SILENT, Heard, Outcome
 from bot.inbound import Inbound
 from desk.conversations import Conversation, Direction, RecordLine
 from knowledge import learning
-from knowledge.intents import Intent
 from knowledge.learning import Why
-from knowledge.search import Decision
 
 _THIRD: Final = 2  # where the third choice stands in its list
 
 
 async def note(
-    db: AsyncSession, conversation: Conversation, inbound: Inbound, heard: Heard, line: RecordLine, *, at: datetime
-) -> None:
+    db: AsyncSession, conversation: Conversation, inbound: Inbound, heard: Heard, outcome: Outcome, line: RecordLine, *,
+    at: datetime,
+) -> None:  # fmt: skip
     """Put a question on the learning list, if this message says that the guide failed it."""
+    if any(reply.name in SILENT for reply in outcome.replies):
+        await learning.note(
+            db, line.text, Why.ABSTAINED, line=line.id or 0, finding=heard.finding, by="customer", at=at
+        )
     if inbound.choice is None:
-        if heard.finding and heard.finding.decision is Decision.ABSTAIN and heard.reading.intent == Intent.ASK_GUIDE:
-            await learning.note(
-                db, line.text, Why.ABSTAINED, line=line.id or 0, finding=heard.finding, by="customer", at=at
-            )
         return
     if inbound.choice.partition(":")[0] not in ("ask", "keep"):
         return
