@@ -54,7 +54,8 @@ async def export_rows(
 ) -> AsyncIterator[list[Value]]:  # fmt: skip
     """The header, then the accounts that `customers.find` finds, a batch at a time.
 
-    Names of persons, phones and addresses are masked unless `reveal`; an import takes masked values for blank ones.
+    Names of persons, holders too, phones and addresses are masked unless `reveal`; an import takes masked values for
+    blank ones.
     """
     years = list((await db.execute(_YEARS)).scalars())
     yield [*map(header, _FIELDS), *(header(part, year) for year in years for part in _YEARLY)]
@@ -86,6 +87,7 @@ def _row(account: Account, around: Any, *, reveal: bool, zone: ZoneInfo) -> list
     values["consent"] = consent.astimezone(zone).date().isoformat() if consent else None
     values["coal_mine"] = "yes" if account.coal_mine else "no"
     if not reveal:
+        values["name"], values["customer"] = masks.holder(values["name"]), masks.holder(values["customer"] or "")
         values["contact"] = masks.person(values["contact"] or "")
         values["phone"] = masks.phone(values["phone"] or "")
         values["address"] = masks.address(values["address"])

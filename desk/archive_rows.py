@@ -9,7 +9,7 @@ from datetime import date, timedelta
 from decimal import ROUND_DOWN, Decimal
 from typing import Any, Final
 
-from desk import archive_columns
+from desk import archive_columns, masks
 from desk.archive_columns import YEARLY, Column, Columns
 from desk.errors import MissingColumns, UnreadableSheet
 from desk.sheets import Sheet, plain
@@ -56,10 +56,11 @@ class Purchase:
 
 @dataclass
 class Entry:
-    """One good row: only what it says. `facts` by field, purchases by year."""
+    """One good row: only what it says. `facts` by field, purchases by year; `blotted` is a masked name."""
 
     line: int
     no: str
+    blotted: str = ""
     facts: dict[str, Any] = field(default_factory=dict)
     years: dict[int, Purchase] = field(default_factory=dict)
 
@@ -119,6 +120,7 @@ class Reader:
                     pass
                 elif value == MASKED:
                     self.notes["masked"] += 1
+                    entry.blotted = cell.strip() if column.field == "name" else entry.blotted
                 elif column.month:
                     assert column.year
                     monthly.setdefault((column.year, column.field), []).append(value)
@@ -183,7 +185,9 @@ def read(column: Column, cell: Cell) -> Any:
         if name in ("no", "name"):
             raise Wrong("missing")
         return None
-    if name in ("phone", "contact", "address") and MASKED in text:
+    if (name in ("phone", "contact", "address") and MASKED in text) or (
+        name in ("name", "customer") and masks.blotted(text)
+    ):
         return MASKED
     if name in _READERS:
         return _READERS[name](text, isinstance(cell, Number), column)

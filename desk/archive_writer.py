@@ -238,7 +238,8 @@ class Writer:
                 entry = replace(entry, facts={part: v for part, v in entry.facts.items() if part not in passed})
             account = known["id"] if known else self._ids["account"].popleft()
             row: dict[str, Any] = {
-                **(known or _FRESH),
+                # a new account keeps what is left of its name, a known one all of it
+                **(known or _FRESH | {"name": entry.blotted}),
                 **{part: entry.facts[part] for part in _PLAIN if part in entry.facts},
             }
             row["old_no"] = None if row["old_no"] == entry.no else row["old_no"]

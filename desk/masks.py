@@ -6,6 +6,7 @@ from typing import Final
 MARK: Final = "*"
 _ORGANISED: Final = 4  # Han characters from which on a name is a firm's rather than a person's
 _HAN: Final = re.compile(r"[\u3400-\u9fff·]+")
+_BLOTTED: Final = re.compile(r"[\u3400-\u9fff·]\*{1,2}")
 # what an address consists of down to its street; a number can be part of a name: 104国道, 12号大街
 _STREET: Final = re.compile(
     r"^.*?(?=[甲乙丙丁东西南北前后]?(?:[0-9０-９]+|[一二三四五六七八九十百〇零]+(?=\s*[号组弄幢栋楼单室]))"
@@ -38,3 +39,8 @@ def address(text: str) -> str:
 def holder(name: str) -> str:
     """An account's name: firms are public, persons are not. Up to three Han characters are taken for a person."""
     return person(name) if _HAN.fullmatch(name) and len(name) < _ORGANISED else name
+
+
+def blotted(name: str) -> bool:
+    """Whether `holder` may have made this of a person's name."""
+    return bool(_BLOTTED.fullmatch(name))

@@ -13,7 +13,7 @@ import pytest
 import xlsxwriter  # type: ignore[import-untyped]
 from sqlalchemy import text
 
-from desk import archive_columns
+from desk import archive_columns, customers
 from desk.archive_export import export_file
 from desk.store import Store
 from tests.conftest import ROOT, SetClock
@@ -67,6 +67,24 @@ async def test_an_export_masks_persons_and_runs_no_formula(
     row = next(csv.DictReader(io.StringIO(raw.decode("utf-8-sig"))))
     assert (row["联系人"], row["联系电话"], row["户名"]) == ("张*", "199****0001", "'+cmd|' /C calc'!A0")
     assert (row["客户类别"], row["电源"], row["2025年购电金额(元)"]) == ("医院", "双电源", "123456.78")
+
+
+async def test_holders_who_are_persons_are_masked_as_in_the_list_and_come_in_as_who_they_were(
+    store: Store, clock: SetClock, table: Any, tmp_path: Path
+) -> None:
+    await load(store, clock, table({"户名": "张伟"}, {"户名": "阿里山", "客户名称": "李小明"}, {"户名": "恒丰纺织"}))
+    path = tmp_path / "out.csv"
+    await export_file(store, path)
+    rows = list(csv.DictReader(io.StringIO(path.read_text("utf-8-sig"))))
+    assert [(row["户名"], row["客户名称"]) for row in rows] == [("张*", ""), ("阿**", "李**"), ("恒丰纺织", "")]
+    report = await load(store, clock, path)
+    assert fates(report) == (0, 0, 3, 0) and report.notes["masked"] == 3
+    async with store.transaction() as db:
+        assert (await customers.account(db, NO)).name == "张伟"
+        await db.execute(text("TRUNCATE account, customer CASCADE"))
+    assert fates(await load(store, clock, path)) == (3, 0, 0, 0)
+    async with store.transaction() as db:
+        assert (await customers.account(db, NO)).name == "张*", "nothing better is known of it"
 
 
 async def test_an_export_may_be_a_selection(store: Store, clock: SetClock, table: Any, tmp_path: Path) -> None:
