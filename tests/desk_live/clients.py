@@ -39,12 +39,14 @@ class AgentClient:
         self.answers = True  # beats
         self._cookie = cookie
         self._stream: asyncio.Task[None] | None = None
+        self._used: list[httpx.AsyncClient] = []
         self.point(base)
 
     def point(self, base: str) -> None:
         """Talk to this server from now on."""
         headers = {"Cookie": f"{COOKIE}={self._cookie}", "Origin": base}
         self.http = httpx.AsyncClient(base_url=f"{base}/api/v1", headers=headers, timeout=T)
+        self._used.append(self.http)
 
     async def call(self, method: str, path: str, status: int = 200, **body: Any) -> Any:
         """A call with this outcome; what was answered."""
@@ -132,7 +134,8 @@ class AgentClient:
     async def leave(self) -> None:
         """Close everything."""
         await self.hang_up()
-        await self.http.aclose()
+        for each in self._used:
+            await each.aclose()
 
 
 class CustomerClient:
@@ -184,8 +187,7 @@ class CustomerClient:
         """Send a file; its number."""
         files = {"file": (name, content, media_type)}
         url = f"{self.base}/api/v1/chat/attachments"
-        answer = await self._http.post(url, files=files, headers=self._headers)
-        assert answer.status_code == 200, answer.text
+        answer = (await self._http.post(url, files=files, headers=self._headers)).raise_for_status()
         return str(answer.json()["id"])
 
     async def downloads(self, url: str) -> bytes:

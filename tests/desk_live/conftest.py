@@ -8,6 +8,7 @@ from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
@@ -23,9 +24,10 @@ from desk.events import Event
 from desk.permissions import Role
 from desk.ranks import Rank
 from desk.store import Store, plain_url
-from tests.conftest import Process, _named, _numbers
+from tests.conftest import Process, _named, _numbers, free_port
 from tests.desk.floor import TIER
 from tests.desk_live.clients import AgentClient, CustomerClient
+from tests.telegram.world import TOKEN
 
 # customers of former tests are gone, and so is everybody at the desk
 SWEEP: Final = """
@@ -99,7 +101,8 @@ def house(
     assert pytestconfig.cache is not None
     folder = tmp_path_factory.mktemp("house")
     (folder / "cache").symlink_to(pytestconfig.cache.mkdir("mind") / "cache")
-    house = House(url, folder, {"sms_url": gateway.url})
+    telegram = {"telegram_token": TOKEN, "telegram_api_url": f"http://127.0.0.1:{free_port()}"}
+    house = House(url, folder, {"sms_url": gateway.url, **telegram})
     house.webs = [house.start("web"), house.start("web")]
     house.worker = house.start("worker")
     try:
@@ -117,6 +120,8 @@ class Office:
 
     def __init__(self, house: House, store: Store) -> None:
         self.house, self.store, self.clock = house, store, SystemClock()
+        self.began = self.clock.now()
+        self.zone = ZoneInfo("Asia/Shanghai")
         self._open: list[AgentClient | CustomerClient] = []
 
     async def console(self, role: Role = Role.AGENT, web: int = 0, base: str = "") -> AgentClient:
