@@ -122,6 +122,7 @@ async def home(request: Request, use: Use, caller: Anybody, db: Tx) -> Response:
         "mine": [],
         "territories": [],
         "changed": {},
+        "lacking": {},
         "refused": [],
         "imports": [],
     }
@@ -142,6 +143,7 @@ async def home(request: Request, use: Use, caller: Anybody, db: Tx) -> Response:
             if wide:
                 facts["territories"] = held
                 facts["changed"] = await areas.changed_since(db, at - RECENT)
+                facts["lacking"] = await classification.near_by_area(db)
             facts["mine"] = mine
             if not wide:
                 visible = col(Account.area_id).in_([area.id for area in mine])

@@ -17,12 +17,12 @@ from api.frame import back, complaint, render, written
 from api.links import LinkView
 from api.pages import language_of
 from api.services import Services, Tx, Use
-from desk import access, archive_export, areas, classification, customers, masks
+from desk import access, archive_export, areas, classification, customers, masks, staff
 from desk.areas import Area
 from desk.classification import Classification
 from desk.conversations import Contact, Conversation, RecordLine
 from desk.customers import Account, AccountContact, AccountYear, Customer
-from desk.errors import BadInput, DeskError, ReasonMissing, UnknownAccount
+from desk.errors import BadInput, DeskError, ReasonMissing, UnknownAccount, UnknownStaff, WrongRole
 from desk.permissions import Permission, Role
 from desk.staff import Staff
 from desk.tiers import Tier
@@ -30,6 +30,7 @@ from desk.tiers import Tier
 pages = APIRouter(include_in_schema=False)
 Reader = Annotated[Caller, requires(Permission.CUSTOMERS_READ)]
 Changer = Annotated[Caller, requires(Permission.TIERS_CHANGE)]
+Editor = Annotated[Caller, requires(Permission.CUSTOMERS_EDIT)]
 PAGE: Final = 50
 RECORD: Final = 20  # lines of the contact record
 TIERS: Final = tuple(Tier)
@@ -153,7 +154,7 @@ async def _shown(
         explained=templates.render_text("tier_explained", language, **classification.explain(line)) if line else "",
         years=list((await db.exec(years)).all())[:6][::-1], history=history, record=list((await db.exec(said)).all()),
         designation=await customers.designation(db, found), tiers=TIERS, errors=errors or {}, typed=typed or {},
-        opened=opened, made=made,
+        opened=opened, made=made, proxies=await areas.proxies(db) if caller.may(Permission.CUSTOMERS_EDIT) else [],
     )  # fmt: skip
 
 
@@ -224,3 +225,36 @@ async def designate(no: No, request: Request, use: Use, caller: Changer) -> Resp
             errors = {"reason-designation": complaint(request, error)}
             return await _shown(request, use, caller, db, found, errors=errors, typed=form, opened="designation")
     return back(f"/desk/accounts/{found.no}", "designation_ended" if ends else "designated")
+
+
+@pages.post("/desk/accounts/{no}/proxy")
+async def give_to_proxy(no: No, request: Request, use: Use, caller: Editor) -> Response:
+    """Let a village electrician look after the account, or take it back from the one who does."""
+    form = await written(request)
+    ends = form.get("act") == "end"
+    async with use.store.transaction() as db:
+        found = await areas.account_for(db, no, role=caller.role, staff_id=caller.staff_id, lock=True)
+        try:
+            proxy = None if ends else await staff.by_name(db, form.get("proxy", ""))
+            await areas.give_to_proxy(db, [found], proxy, by=caller.name, at=use.clock.now())
+        except (UnknownStaff, WrongRole) as error:
+            errors = {"proxy": complaint(request, error)}
+            return await _shown(request, use, caller, db, found, errors=errors, typed=form, opened="proxy")
+    return back(f"/desk/accounts/{found.no}", "proxy_taken" if ends else "proxy_given")
+
+
+@pages.post("/desk/accounts/{no}/coal-mine")
+async def mark_coal_mine(no: No, request: Request, use: Use, caller: Editor) -> Response:
+    """Mark the account as a coal mine, or no longer; both with a reason."""
+    form = await written(request)
+    coal_mine = form.get("coal_mine") == "yes"
+    async with use.store.transaction() as db:
+        found = await areas.account_for(db, no, role=caller.role, staff_id=caller.staff_id, lock=True)
+        try:
+            await customers.set_coal_mine(
+                db, found, coal_mine, reason=form.get("reason", ""), by=caller.name, at=use.clock.now()
+            )
+        except ReasonMissing as error:
+            errors = {"reason-coal_mine": complaint(request, error)}
+            return await _shown(request, use, caller, db, found, errors=errors, typed=form, opened="coal_mine")
+    return back(f"/desk/accounts/{found.no}", "coal_mine_set" if coal_mine else "coal_mine_ended")

@@ -1,5 +1,6 @@
 """Areas 片区 and who answers for them: one named manager, village proxies (电力客户的分级和分类及管理, 属地管理)."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -122,7 +123,7 @@ async def hand_over(db: AsyncSession, area: Area, manager: Staff, *, notes: str,
     False when it is theirs already. Raises WrongRole.
     """
     assert area.id is not None and manager.id is not None
-    _fit(manager, Role.MANAGER)
+    fit(manager, Role.MANAGER)
     if area.manager_id == manager.id:
         return False
     former = await db.get(Staff, area.manager_id) if area.manager_id is not None else None
@@ -179,7 +180,7 @@ async def give_to_proxy(
     Raises WrongRole.
     """
     if proxy is not None:
-        _fit(proxy, Role.PROXY)
+        fit(proxy, Role.PROXY)
     changed = 0
     for account in accounts:
         new = proxy.id if proxy else None
@@ -219,6 +220,14 @@ async def of_transformer_area(db: AsyncSession, name: str, *, lock: bool = False
     return list((await db.exec(query)).all())
 
 
+async def moving(db: AsyncSession, held: Iterable[Account], proxy: Staff | None) -> dict[str | None, int]:
+    """How many of these accounts change hands when `proxy` gets them (None: nobody), by who has them now."""
+    new = proxy.id if proxy else None
+    numbers = Counter(account.proxy_id for account in held if account.proxy_id != new)
+    names = dict((await db.exec(select(Staff.id, Staff.name).where(col(Staff.id).in_(list(numbers))))).all())
+    return {names.get(number): count for number, count in numbers.most_common()}
+
+
 async def proxy_of(db: AsyncSession, account: Account) -> Staff | None:
     """The village electrician who looks after an account, if one does."""
     return await db.get(Staff, account.proxy_id) if account.proxy_id is not None else None
@@ -248,7 +257,7 @@ async def act_for(db: AsyncSession, account: Account, proxy: Staff, act: str, *,
     await events.record(db, "account.acted_for", f"account:{account.no}", by=proxy.name, at=at, **told)
 
 
-def _fit(member: Staff, role: Role) -> None:
+def fit(member: Staff, role: Role) -> None:
     """A duty is given to somebody who has the role and still works here. Raises WrongRole."""
     if member.role != role or member.disabled_at is not None:
         raise WrongRole(name=member.name)

@@ -14,7 +14,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Column, ColumnElement, Integer, Numeric, SmallInteger, UniqueConstraint, text, tuple_
+from sqlalchemy import Column, ColumnElement, Integer, Numeric, SmallInteger, UniqueConstraint, func, text, tuple_
 from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -408,6 +408,18 @@ async def near_next(
     """
     latest = (await runs(db))[:1]
     return await lines(db, latest[0], after=after, limit=limit, near=True, visible=visible) if latest else []
+
+
+async def near_by_area(db: AsyncSession) -> dict[int | None, int]:
+    """How many accounts of `near_next` lie in each area."""
+    latest = (await runs(db))[:1]
+    if not latest:
+        return {}
+    query = select(Account.area_id, func.count(col(ClassificationLine.id)))
+    query = query.join(ClassificationLine, col(ClassificationLine.account_id) == col(Account.id))
+    query = query.where(ClassificationLine.classification_id == latest[0].id)
+    query = query.where(col(ClassificationLine.why).contains({"near": True}))
+    return dict((await db.exec(query.group_by(col(Account.area_id)))).all())
 
 
 async def line_of(db: AsyncSession, account: Account) -> ClassificationLine | None:

@@ -48,7 +48,7 @@ ACCOUNT: Final = SimpleNamespace(
     id=3, no="3201000021", old_no="021", customer_id=4, name="City Hospital", address="1 Main St", voltage="10 kV",
     contract_kva=Decimal("1250.50"), running_kva=Decimal(800), sources=2, feeder="F12", transformer_area="T7",
     substation="East", industry="Health", category="hospital", importance="first", terrain="urban", coal_mine=True,
-    standing="active", tier="A", large=True, important=True, area_id=7,
+    standing="active", tier="A", large=True, important=True, area_id=7, proxy_id=3,
 )  # fmt: skip
 PLAIN: Final = SimpleNamespace(
     **{**vars(ACCOUNT), "tier": "D", "standing": "closed", "large": False, "important": False, "coal_mine": False,
@@ -84,7 +84,8 @@ CLUSTER: Final = SimpleNamespace(
     items=[ITEM, *(SimpleNamespace(**{**vars(ITEM), "why": why, "remark": "", "offered": []}) for why in ("third", "marked", "wrong"))],
 )  # fmt: skip
 CASE: Final[Facts] = {
-    "question": "Where?", "before": {"decision": "choices", "entries": ["g02", "g05"]},
+    "question": "Where?",
+    "before": {"decision": "choices", "entries": ["g02", "g05"]},
     "after": {"decision": "answer", "entries": ["g02"]},
 }
 SILENT: Final[Facts] = {"question": "Bus?", "before": {"decision": "abstain", "entries": []}, "after": CASE["after"]}
@@ -121,7 +122,7 @@ ONE: Final[Facts] = {
     "history": [{"change": CHANGE, "year": None}, {"change": CHANGE, "year": 2026}],
     "record": [SimpleNamespace(at=AT, by="contact", text="Hello"), SimpleNamespace(at=AT, by="bot", text="")],
     "designation": SimpleNamespace(by="Li Na", at=AT, reason="press"), "tiers": ("A", "B", "C", "D"), "typed": {},
-    "opened": "", "made": None,
+    "opened": "", "made": None, "proxies": [STAFF],
 }  # fmt: skip
 ROLES: Final = (
     "agent", "hall", "area_office", "manager", "proxy", "publisher", "supervisor", "admin", "auditor", "other",
@@ -178,29 +179,38 @@ POLICY: Final[Facts] = {
     "defaults": VALUES, "history": [], "waiting": [], "year": 2027, "days": [], "guessed": False, "typed": {},
     "elsewhere": "",
 }  # fmt: skip
+AREAS: Final[Facts] = {
+    "area": None, "rows": [], "alone": 0, "served": [("T7", 9, 2)], "proxies": [STAFF], "typed": {}, "giving": None,
+}  # fmt: skip
 PAGES: Final[dict[str, list[Facts]]] = {
     "staff/signin": [
         frame(me=None, may=None, name="", next="/desk", kept="", service=True),
         frame(me=None, may=None, name="Li Na", next="/desk", kept="x", service=True, errors={"code": "Wrong."}),
     ],
     "staff/home": [
-        without(today=date(2027, 2, 2), run=None, moves=[], near=[], mine=[], territories=[], changed={}, refused=[], imports=[]),
+        without(today=date(2027, 2, 2), run=None, moves=[], near=[], mine=[], territories=[], changed={}, lacking={}, refused=[], imports=[]),
         frame(
-            today=date(2027, 2, 2), run=RUN, moves=[(CHANGE, ACCOUNT)], near=[(LINE, ACCOUNT)], mine=[AREA], territories=[], changed={},
+            today=date(2027, 2, 2), run=RUN, moves=[(CHANGE, ACCOUNT)], near=[(LINE, ACCOUNT)], mine=[AREA], territories=[], changed={}, lacking={},
             refused=[REFUSED], imports=[], me=STAFF,
         ),
-        frame(today=date(2027, 1, 30), run=RUN, moves=[], near=[], mine=[], territories=[], changed={}, refused=[], me=STAFF,
+        frame(today=date(2027, 1, 30), run=RUN, moves=[], near=[], mine=[], territories=[], changed={}, lacking={}, refused=[], me=STAFF,
             imports=[ran("running", True), ran("waiting", False)]),
-        frame(today=date(2027, 1, 30), run=None, moves=[], near=[], mine=[AREA], refused=[], imports=[], me=STAFF, changed={7: 2},
+        frame(today=date(2027, 1, 30), run=None, moves=[], near=[], mine=[AREA], refused=[], imports=[], me=STAFF, changed={7: 2}, lacking={7: 3},
             territories=[SimpleNamespace(area=AREA, manager=m, accounts=12, best=1, important=2) for m in (None, STAFF)]),
     ],
     "staff/console": [frame(), without()],
     "staff/floor": [frame()],
     "staff/areas": [
-        without(area=None, rows=[], alone=0, served=[], proxies=[], typed={}),
-        frame(area=None, alone=4, served=[("T7", 9, 2)], proxies=[STAFF], typed={}, said="given", rows=[
+        without(**AREAS),
+        frame(**{**AREAS, "alone": 4, "rows": [
             SimpleNamespace(area=AREA, manager=manager, accounts=12, best=1, important=2) for manager in (None, STAFF, GONE)
-        ]),
+        ]}, said="given"),
+        frame(**{**AREAS, "typed": {"transformer_area": "T7", "proxy": "Sun"},
+                 "giving": {"accounts": 1, "moving": {None: 1, "Li": 12}}}, said="taken"),
+        frame(**{**AREAS, "typed": {"transformer_area": "T7"}, "giving": {"accounts": 9, "moving": {"Li": 1}}},
+              errors={"number": "number"}),
+        frame(**{**AREAS, "typed": {"transformer_area": "T7", "proxy": "Sun"}, "giving": {"accounts": 9, "moving": {}}}),
+        frame(**{**AREAS, "typed": {"transformer_area": "T7"}, "giving": {"accounts": 9, "moving": {}}}, errors={"proxy": "Wrong."}),
         frame(area=AREA, manager="", history=[], following=SimpleNamespace(accounts=0, important=[]), managers=[], typed={}),
         frame(area=AREA, manager="Wang Wei", following=SimpleNamespace(accounts=12, important=[ACCOUNT]), typed={},
             managers=[(STAFF, 1)], errors={"number": "number", "manager": "Wrong."}, said="handed_over",
@@ -221,6 +231,13 @@ PAGES: Final[dict[str, list[Facts]]] = {
                "line": None, "run": None, "explained": "", "years": [], "history": [], "record": [], "designation": None}
         ),
         frame(**ONE, said="tier_changed"),
+        frame(**{**ONE, "proxies": []}, said="proxy_given"),
+        frame(**{**ONE, "proxy": None, "proxies": []}, said="proxy_taken"),
+        frame(
+            **{**ONE, "proxy": None, "account": PLAIN, "opened": "proxy", "typed": {"proxy": "Wang Wei"}},
+            errors={"proxy": "Wrong."}, said="coal_mine_set",
+        ),
+        frame(**{**ONE, "opened": "coal_mine", "typed": {"reason": "x"}}, errors={"reason-coal_mine": "Wrong."}, said="coal_mine_ended"),
         frame(**{**ONE, "designation": None, "years": ONE["years"][::-1]}, said="designated"),
         frame(
             **{**ONE, "opened": "tier", "typed": {"tier": "B", "reason": ""}, "years": ONE["years"][:1]},
