@@ -8,7 +8,7 @@ from typing import Any, Final
 from bot import identity
 from bot.identity import Accounts, Redeem, Turn, Wish
 from bot.inbound import Inbound
-from bot.reception import WANTED, Join, Leave, asks_where
+from bot.reception import MESSAGE, WANTED, Join, Leave, asks_where
 from desk.queue import Reason
 from knowledge.checklists import Checklists, ProjectType
 from knowledge.entries import Entry
@@ -89,6 +89,8 @@ def step(scene: Scene, inbound: Inbound, heard: Heard) -> Outcome:
     if inbound.shared and (outcome.wish or outcome.flow.get("name") == "identity"):
         # a group speaks for no account: what is said there is read by all
         return Outcome((Reply("identity_private", {}, (MENU,)),))
+    if inbound.shared and isinstance(outcome.person, Join):
+        return Outcome((Reply("person_private", {}, (MESSAGE, MENU)),))
     return outcome
 
 

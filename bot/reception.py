@@ -35,7 +35,11 @@ UNSERVED: Final = {  # what somebody hears who left, or waited too long, without
 }  # fmt: skip
 LAST_WORDS: Final = 5  # messages that a promise carries along
 # whether somebody asks where they stand
-_WHERE: Final = re.compile(r"第几|排到|几位|还要等|等多久|多久能|到我了|position|how long|my turn", re.I)
+_WHERE: Final = re.compile(
+    r"第几[位个名]|排到|几位|还要等|等多久|多久(能|才)?(轮|排|接|到我)|到我了"
+    r"|position|how (long|much longer)\b.*\bwait|my turn",
+    re.I,
+)
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ class Reception:
         Somebody with a right to a callback is promised one when nobody answers at this time.
         """
         rules = await policy.current(db, at=at)
-        account = binding.current(conversation, held) or _best(held)
+        account = next((each for each in held if each.id == conversation.account_id), None) or _best(held)
         rank = rank_of(account.tier, account.important) if account else Rank.D
         agents = await presence.online(db, at=at)
         if wish.unasked and not agents:

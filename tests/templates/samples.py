@@ -48,6 +48,28 @@ TEXTS: Final[dict[str, list[Facts]]] = {
     "_tiers_confirmed": [{"year": 2027, "accounts": 800, "up": 41, "down": 12}],
     "_tiers_frozen": [{"year": 2027, "by": "Li Na"}],
     "_tiers_none_near": NONE,
+    "_queue_simulated": [
+        {"arrivals": 0, "agents": 0, "utilisation": 0, "plot": ""},
+        {"arrivals": 500, "agents": 4, "utilisation": 91, "plot": "waits.svg"},
+    ],
+    "_queue_waits": [
+        {
+            "width": 860,
+            "height": 420,
+            "left": 70,
+            "right": 730,
+            "top": 30,
+            "bottom": 370,
+            "dots": [
+                {"x": 100.0, "y": 300.5, "rank": "A", "served": True},
+                {"x": 1, "y": 2, "rank": "D", "served": False},
+            ],
+            "hours": [{"x": 70.0, "words": "08:00"}],
+            "minutes": [{"y": 370.0, "words": "0"}],
+            "ranks": [{"rank": "A", "y": 30}],
+            "targets": [{"rank": "A", "y": 350.0}],
+        }
+    ],
     "_tiers_previewed": [{"year": 2027, "accounts": 800}],
     "_tiers_tie": [TIE, TIE | {"accounts": 9}],
     "_source": [
@@ -99,6 +121,7 @@ TEXTS: Final[dict[str, list[Facts]]] = {
         {"position": 1, "ahead": 0, "minutes": 0, "agents": 0},
         {"position": 3, "ahead": 2, "minutes": 8, "agents": 2},
     ],
+    "person_private": NONE,
     "queue_closed": [{"opens": "", "due": ""}, {"opens": "8:00", "due": "9:00"}],
     "queue_left": NONE,
     "queue_left_promised": [{"due": "9:00"}],
@@ -164,6 +187,7 @@ ERRORS: Final[dict[str, Facts]] = {
     "OutOfTurn": {"rank": "A"},
     "SignInLocked": {"retry_after": 60},
     "TooManyRequests": {"retry_after": 5},
+    "BadCell": {"name": "arrivals.csv", "line": 7, "column": "tier", "value": "E"},
     "MissingColumns": {"columns": ["Account no", "Name"]},
     "RepeatedColumns": {"columns": ["Phone", "Mobile"]},
     "UnreadableSheet": {"name": "customers.csv", "problem": "encoding"},
