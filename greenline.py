@@ -21,7 +21,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 import migrations
 import templates
-from api import archive_commands, commands, server, tier_commands
+from api import archive_commands, commands, queue_commands, server, tier_commands
 from api.services import Services
 from bot.assistant import Assistant
 from bot.codes import Codes
@@ -392,6 +392,7 @@ def _opened() -> Iterator[tuple[Settings, str]]:
 
 
 archive_commands.install(cli, _opened, out)
+queue_commands.install(cli, _opened, out)
 
 
 @guide_cli.command("ask")

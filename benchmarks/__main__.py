@@ -1,4 +1,4 @@
-"""Measures the search and the line beside their rivals in one run: `python -m benchmarks [--json] [--questions FILE]`."""
+"""Measures search and line beside their rivals in one run: `python -m benchmarks [--json] [--questions FILE]`."""
 
 import argparse
 import json

@@ -277,6 +277,10 @@ class RepeatedColumns(Invalid):
     """Two columns of a table file mean the same. Facts: columns = their titles."""
 
 
+class BadCell(Invalid):
+    """A cell of a table file that means nothing. Facts: name of the file, line, column, value."""
+
+
 class UnknownImport(NotFound):
     """No such import of a file."""
 

@@ -204,6 +204,19 @@ async def leave(db: AsyncSession, conversation: Conversation, *, by: str, at: da
     return found
 
 
+async def expire(db: AsyncSession, number: int, *, by: str, at: datetime) -> Conversation | None:
+    """Nobody came in time; the bot answers again. The conversation, or None when the customer no longer waits."""
+    found = await entry(db, number, lock=True)
+    if found.status != Status.WAITING:
+        return None
+    await move(db, found, Act.EXPIRE, by=by, at=at)
+    query = select(Conversation).where(col(Conversation.id) == found.conversation_id).with_for_update()
+    conversation = (await db.exec(query.execution_options(populate_existing=True))).one()
+    conversation.handler, conversation.agent_id = Handler.BOT, None
+    db.add(conversation)
+    return conversation
+
+
 async def identify(db: AsyncSession, conversation: Conversation, account: Account, *, by: str, at: datetime) -> None:
     """Whoever waits has proved which account they speak for: the wait counts for it, with its old time."""
     found = await open_entry(db, conversation.id or 0, if_free=True)

@@ -4,6 +4,7 @@ import ast
 import re
 import tomllib
 from collections.abc import Iterator
+from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -13,7 +14,9 @@ import typer
 from sqlmodel import SQLModel
 
 import greenline
+from desk import promises, queue
 from desk.deliveries import DELIVERY, Fate
+from desk.machine import Machine
 from desk.settings import Settings
 from migrations import tables
 
@@ -106,19 +109,29 @@ def test_forbidden_libraries_in_words_are_the_enforced_ones() -> None:
     same(documented, real, where="docs/ARCHITECTURE.md, “Dependency rule”, table of forbidden libraries")
 
 
-def test_delivery_table_is_the_state_machine() -> None:
-    real = {(str(state), str(action), str(target)) for state, action, target in DELIVERY.rows()}
-    documented = {tuple(row[:3]) for row in rows(section(ARCHITECTURE, "Fates of a delivery"))}
-    same(documented, real, where="docs/ARCHITECTURE.md, “Fates of a delivery”, table")
+MACHINES: Final[dict[str, tuple[Machine[Any, Any], StrEnum]]] = {
+    "Fates of a delivery": (DELIVERY, Fate.QUEUED),
+    "Moves of a wait": (queue.ENTRY, queue.Status.WAITING),
+    "Moves of a promise": (promises.PROMISE, promises.Status.OPEN),
+}
 
 
-def test_delivery_diagram_is_the_state_machine() -> None:
-    text = section(ARCHITECTURE, "Fates of a delivery")
-    arrows = re.findall(r"^ *(\S+) --> (\S+?)(?:: (\S+))?$", text, re.M)
-    real = {(str(state), str(action), str(target)) for state, action, target in DELIVERY.rows()}
-    real |= {("[*]", "", str(Fate.QUEUED)), *((str(fate), "", "[*]") for fate in Fate if DELIVERY.final(fate))}
+@pytest.mark.parametrize("heading", MACHINES)
+def test_a_table_of_moves_is_the_state_machine(heading: str) -> None:
+    machine, _ = MACHINES[heading]
+    real = {(str(state), str(action), str(target)) for state, action, target in machine.rows()}
+    documented = {tuple(row[:3]) for row in rows(section(ARCHITECTURE, heading))}
+    same(documented, real, where=f"docs/ARCHITECTURE.md, “{heading}”, table")
+
+
+@pytest.mark.parametrize("heading", MACHINES)
+def test_a_diagram_of_moves_is_the_state_machine(heading: str) -> None:
+    machine, first = MACHINES[heading]
+    arrows = re.findall(r"^ *(\S+) --> (\S+?)(?:: (\S+))?$", section(ARCHITECTURE, heading), re.M)
+    real = {(str(state), str(action), str(target)) for state, action, target in machine.rows()}
+    real |= {("[*]", "", str(first)), *((str(state), "", "[*]") for state in type(first) if machine.final(state))}
     drawn = {(start, action, target) for start, target, action in arrows}
-    same(drawn, real, where="docs/ARCHITECTURE.md, “Fates of a delivery”, diagram")
+    same(drawn, real, where=f"docs/ARCHITECTURE.md, “{heading}”, diagram")
 
 
 def test_every_database_table_is_listed() -> None:

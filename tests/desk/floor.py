@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import text
 from sqlmodel import col, select
@@ -24,6 +25,7 @@ from desk.store import Store
 from tests.conftest import MONDAY
 
 RULES: Final = Queue()
+ZONE: Final = ZoneInfo("Asia/Shanghai")
 TIER: Final = {Rank.A: "A", Rank.IMPORTANT: "D", Rank.B: "B", Rank.C: "C", Rank.D: "D"}
 _numbers: Final = itertools.count(1)
 
@@ -39,7 +41,7 @@ async def agent(
 ) -> int:  # fmt: skip
     """A member of staff at the desk; their number."""
     async with store.transaction() as db:
-        member = Staff(name=f"Agent {next(_numbers)}", role=Role.AGENT, created_at=at)
+        member = Staff(name=f"Agent F{next(_numbers)}", role=Role.AGENT, created_at=at)
         db.add(member)
         await db.flush()
         assert member.id is not None
@@ -64,7 +66,7 @@ async def customer(
             text("INSERT INTO customer (name, created_at) VALUES ('Holder', :at) RETURNING id"), {"at": MONDAY}
         )
         account = Account(
-            no=str(3_300_000_000_000 + number), customer_id=holder.scalar_one(), name=f"Account {number}",
+            no=str(3_400_000_000_000 + number), customer_id=holder.scalar_one(), name=f"Account {number}",
             tier=TIER[rank], important=rank is Rank.IMPORTANT, updated_at=MONDAY, **more,
         )  # fmt: skip
         db.add(account)
@@ -169,3 +171,9 @@ async def assert_consistent(db: AsyncSession) -> None:
     for each in entries:
         assert (each.offered_to is None) == (each.status not in (Status.OFFERED, Status.TRANSFERRING))
         assert (each.ended_at is not None) == ENTRY.final(Status(each.status))
+
+
+async def emptied(store: Store) -> None:
+    """As if nobody had ever come, or worked here."""
+    async with store.transaction() as db:
+        await db.execute(text("TRUNCATE contact, address, customer, staff, event RESTART IDENTITY CASCADE"))
