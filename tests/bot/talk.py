@@ -48,7 +48,7 @@ class Customer:
     @property
     def buttons(self) -> list[str]:
         """The labels under the last replies."""
-        return [choice["label"] for reply in self.last for choice in reply.body["choices"]]
+        return [choice["label"] for reply in self.last for choice in reply.body.get("choices", [])]
 
     @property
     def sources(self) -> list[str]:

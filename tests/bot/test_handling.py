@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from bot import handling
-from desk import agent_messages, claims, conversations
+from desk import agent_messages, claims, conversations, presence
 from desk.conversations import Channel, Direction
 from desk.errors import NewerUnseen, NotYours, TooLate
 from desk.presence import Presence
@@ -150,7 +150,7 @@ async def test_a_transfer_that_is_declined_or_not_accepted_stays_where_it_was(ha
 async def beat(hall: Hall, staff: Staff) -> None:
     """The console of an agent answers."""
     async with hall.store.transaction() as db:
-        await floor.presence.beat(db, staff.id or 0, at=hall.clock.now())
+        await presence.beat(db, staff.id or 0, at=hall.clock.now())
 
 
 async def test_back_to_the_line_means_the_old_place_and_is_said(hall: Hall) -> None:
