@@ -18,7 +18,9 @@ on("opened", async (found) => {
   if (!found) return;
   const { id } = found.conversation;
   const replies = await call("GET", `/conversations/${id}/canned`).catch(() => null);
-  if (replies && talk.isOpen(id)) canned = replies;
+  if (!replies || !talk.isOpen(id)) return;
+  canned = replies;
+  if (document.activeElement === box) show();
 });
 on("agents", (agents) => (colleagues = agents.filter((agent) => agent.id !== me.id)));
 on("presence", (agent) => (colleagues = colleagues.map((each) => (each.id === agent.id ? agent : each))));

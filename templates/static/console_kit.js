@@ -1,7 +1,7 @@
 // Small things every part of the console uses: elements from templates, words with facts, times, what is remembered.
 
 export const $ = (id) => document.getElementById(id);
-export const words = JSON.parse($("words").textContent);
+export const words = JSON.parse($("desk-words").textContent);
 export const me = words.me;
 
 // -- elements ---------------------------------------------------------------------------------------------------------

@@ -110,6 +110,7 @@ function offerUndo(item) {
 
 async function undo(item) {
   item.line.querySelector(".undo")?.remove();
+  item.undoing = true; // the stream may tell of it first
   try {
     const back = await call("DELETE", `/conversations/${item.conversation}/messages/${item.client_id}`);
     if (!outbox.includes(item)) return;
@@ -117,6 +118,7 @@ async function undo(item) {
     happen("put-back", { ...item, text: back.text });
     announce(words.undone);
   } catch (error) {
+    item.undoing = false;
     announce(error.status === 409 ? words.too_late : told(error), { bad: true });
   }
 }
@@ -155,7 +157,7 @@ on("held", ({ conversation, client_id, state, line }) => {
     happen("put-back", item);
     happen("caught-up");
     happen("notice", words.newer);
-  } else if (state === "undone") {
+  } else if (state === "undone" && !item.undoing) {
     drop(item);
   }
 });

@@ -251,6 +251,7 @@ async def test_unread_waits_and_typing_come_by_themselves(hire: Hire, ring: Call
     other = await ring()
     await agent.take()
     await expect(agent.mine).to_have_count(2)
+    await expect(agent.page.locator("#mine > li.fresh")).to_have_count(0)
     await one.box.fill("在吗？")
     await one.box.press("Enter")
     row = agent.page.locator("#mine > li.fresh")
@@ -359,6 +360,25 @@ async def test_the_guide_is_searched_and_its_answer_goes_out_with_its_source(hir
     await expect(agent.page.locator("#tray")).to_contain_text("依据《")
     await agent.page.keyboard.press("Enter")
     await expect(customer.replies.last.locator(".source")).to_be_visible(timeout=15_000)
+
+
+async def test_canned_texts_are_found_by_shortcut_and_filled_in(hire: Hire, ring: Call, office: Office) -> None:
+    agent = await (await hire()).sit_down()
+    text = {"shortcut": "hello", "language": "zh_CN", "text": "{name}您好，我是坐席 {agent}。"}
+    async with httpx.AsyncClient(base_url=office.base, cookies={COOKIE: office.cookies[Role.AGENT]}) as http:
+        made = await http.post("/api/v1/canned", json=text, headers={"Origin": office.base})
+    assert made.status_code == 201
+    await ring(no=HOSPITAL)
+    await agent.take()
+    keys = agent.page.keyboard
+    await keys.type("/he")
+    option = agent.page.locator("#suggest [role=option]")
+    await expect(option).to_have_count(1)
+    await keys.press("Escape")
+    await expect(option).to_have_count(0)
+    await keys.type("l")
+    await keys.press("Enter")
+    await expect(agent.box).to_have_value(re.compile("^长汀妇幼.*您好，我是坐席 \\d+。$"))
 
 
 async def test_an_album_goes_both_ways(hire: Hire, ring: Call) -> None:
