@@ -74,7 +74,7 @@ class Responsible(BaseModel):
 
 @router.get("/areas")
 async def overview(caller: Reader, db: Tx) -> list[AreaView]:
-    """All areas by name."""
+    """All areas, those that nobody answers for first."""
     return [
         AreaView(
             id=each.area.id or 0, name=each.area.name, office=each.area.office,

@@ -10,7 +10,7 @@ from api.callers import STORABLE, Caller, requires
 from api.frame import back, complaint, render, written
 from api.services import Services, Tx, Use
 from desk import areas, staff
-from desk.areas import Area, Territory
+from desk.areas import Area
 from desk.errors import DeskError, UnknownStaff, WrongRole
 from desk.permissions import Permission, Role
 from desk.staff import Staff
@@ -36,8 +36,8 @@ async def _listed(
     request: Request, use: Services, caller: Caller, db: Tx, *, errors: dict[str, str] | None = None,
     typed: dict[str, str] | None = None,
 ) -> Response:  # fmt: skip
-    held = sorted(await areas.overview(db), key=_answered)
-    alone = sum(each.accounts for each in held if not _answered(each))
+    held = await areas.overview(db)
+    alone = sum(each.accounts for each in held if not each.answered)
     facts: dict[str, Any] = {"served": [], "proxies": [], "giving": None}
     wrong, given = errors or {}, typed or {}
     if caller.may(Permission.CUSTOMERS_EDIT):
@@ -53,11 +53,6 @@ async def _listed(
         request, use, caller, "areas", area=None, rows=held, alone=alone + await areas.unassigned(db), errors=wrong,
         typed=given, status=422 if wrong else 200, **facts,
     )  # fmt: skip
-
-
-def _answered(territory: Territory) -> bool:
-    """Whether somebody who works here answers for the area."""
-    return territory.manager is not None and territory.manager.disabled_at is None
 
 
 async def _proxy(db: Tx, form: dict[str, str]) -> Staff | None:

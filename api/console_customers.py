@@ -149,7 +149,7 @@ async def _shown(
         request, use, caller, "account", account=found, customer=await db.get(Customer, found.customer_id),
         status=422 if errors else 200,
         name=found.name if revealed else masks.holder(found.name),
-        place=found.address if revealed else masks.address(found.address), revealed=revealed, people=people, area=area,
+        street=found.address if revealed else masks.address(found.address), revealed=revealed, people=people, area=area,
         manager=await areas.named_manager(db, found), proxy=await areas.proxy_of(db, found), line=line, run=run,
         explained=templates.render_text("tier_explained", language, **classification.explain(line)) if line else "",
         years=list((await db.exec(years)).all())[:6][::-1], history=history, record=list((await db.exec(said)).all()),

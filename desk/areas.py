@@ -73,16 +73,21 @@ class Territory:
     best: int
     important: int
 
+    @property
+    def answered(self) -> bool:
+        """Whether somebody who works here answers for it."""
+        return self.manager is not None and self.manager.disabled_at is None
+
 
 async def overview(db: AsyncSession) -> list[Territory]:
-    """All areas by name, with their managers and what they hold."""
+    """All areas, those that nobody answers for first, then by name, with their managers and what they hold."""
     supplied = and_(col(Account.area_id) == col(Area.id), col(Account.standing) == Standing.ACTIVE)
     number = func.count(col(Account.id))
     best, important = number.filter(col(Account.tier) == Tier.A), number.filter(col(Account.important))
     query: Any = select(Area, Staff, number, best, important)  # type: ignore[call-overload]
     query = query.outerjoin(Staff, col(Staff.id) == col(Area.manager_id)).outerjoin(Account, supplied)
     found = await db.exec(query.group_by(col(Area.id), col(Staff.id)).order_by(col(Area.name)))
-    return [Territory(*row) for row in found.all()]
+    return sorted((Territory(*row) for row in found.all()), key=lambda each: each.answered)
 
 
 async def unassigned(db: AsyncSession) -> int:

@@ -1,6 +1,7 @@
 """`greenline customers` and `demo` as an operator meets them: real processes, also beside a running service."""
 
 import csv
+import getpass
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -8,6 +9,8 @@ from typing import Final
 import httpx
 import pytest
 
+from desk import access
+from desk.store import Store
 from tests.conftest import ROOT, Process
 from tests.test_commands import greenline, refused
 
@@ -55,6 +58,20 @@ def test_what_is_exported_comes_in_again(settings: dict[str, str], tmp_path: Pat
         back = greenline("customers", "import", str(tmp_path / name), **settings)
         assert counts(back.stdout) == [0, 0, 3, 0]
     assert greenline("customers", "export", str(tmp_path / "out.pdf"), **settings).returncode == 2
+
+
+async def test_an_export_is_in_the_access_log_and_one_with_names_is_a_reveal(
+    settings: dict[str, str], tmp_path: Path, store: Store
+) -> None:
+    greenline("customers", "import", SPOILED, **settings)
+    for more in ((), ("--search", "3300000000101"), ("--reveal",)):
+        assert greenline("customers", "export", str(tmp_path / "out.csv"), *more, **settings).returncode == 0
+    async with store.transaction() as db:
+        lines = (await access.read(db))[::-1]
+    assert [(line.action, line.reason, line.role) for line in lines] == [
+        ("customers.export", "*", ""), ("customers.export", "3300000000101", ""), ("customers.reveal", "*", ""),
+    ]  # fmt: skip
+    assert {(line.by, line.subject) for line in lines} == {(getpass.getuser(), "archive")}
 
 
 def test_the_sample_city_is_loaded_by_demo_once_and_found_over_http(

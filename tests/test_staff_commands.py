@@ -56,6 +56,15 @@ def test_staff_and_tokens_made_while_everything_runs_work_at_once(run: Run, star
     assert service.stop() == 0
 
 
+async def test_a_manager_of_the_company_is_added_with_a_level_and_nobody_else_has_one(run: Run, store: Store) -> None:
+    for name, more in (("林岚", ("--level", "company")), ("吴桐", ())):
+        added = run("staff", "add", name, "--role", "manager", "--service", *more)
+        assert added.returncode == 0, added.stderr
+    refused(run("staff", "add", "方远", "--role", "agent", "--service", "--level", "company"), "方远")
+    async with store.transaction() as db:
+        assert [(each.name, each.level) for each in await staff.members(db)] == [("林岚", "company"), ("吴桐", "area")]
+
+
 async def test_without_a_terminal_a_password_is_generated_and_shown_once(run: Run, store: Store) -> None:
     added = run("staff", "add", "林岚", "--role", "agent", locale="zh_CN")
     assert added.returncode == 0, added.stderr

@@ -252,3 +252,21 @@ async def test_an_export_is_masked_and_comes_in_again(
     assert [found[part] for part in ("new", "changed", "unchanged", "bad")] == [0, 0, 3, 0]
     some = await client.get(f"{API}/customers/export?kind=csv&flag=coal_mine", headers=hall)
     assert len(some.text.splitlines()) == 2
+
+
+@pytest.mark.parametrize("kind", ["csv", "xlsx"])
+async def test_who_exported_what_is_in_the_access_log_and_refused_tries_too(
+    kind: str, client: httpx.AsyncClient, store: Store, clock: SetClock, hall: dict[str, str], city: dict[str, Staff]
+) -> None:
+    for query in ("", "&flag=coal_mine", "&q=青禾&tier=D"):
+        assert (await client.get(f"{API}/customers/export?kind={kind}{query}", headers=hall)).status_code == 200
+    agent = await caller(store, clock, Role.AGENT)
+    assert (await client.get(f"{API}/customers/export?kind={kind}", headers=agent)).status_code == 403
+    auditor = await caller(store, clock, Role.AUDITOR)
+    lines = (await client.get(f"{API}/access", headers=auditor)).json()["lines"]
+    assert [(line["by"], line["action"], line["subject"], line["reason"]) for line in lines[::-1]] == [
+        ("token:hall program", "customers.export", "archive", "*"),
+        ("token:hall program", "customers.export", "archive", "coal_mine"),
+        ("token:hall program", "customers.export", "archive", "青禾 D"),
+        ("token:agent program", "customers.export", lines[0]["subject"], "refused"),
+    ]

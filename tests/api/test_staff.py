@@ -90,7 +90,7 @@ async def test_signing_in_gives_a_cookie_that_scripts_and_other_sites_cannot_use
     answer = await enter(browse())
     assert answer.json() == {
         "name": "林岚", "role": "agent", "language": "zh_CN",
-        "permissions": ["customers.read", "customers.reveal", "links.make"],
+        "permissions": ["customers.read", "customers.reveal", "links.make", "queue.serve", "guide.gap", "guide.learn"],
     }  # fmt: skip
     name, _, attributes = answer.headers["Set-Cookie"].partition(";")
     assert name.startswith(f"{COOKIE}=")
@@ -371,6 +371,44 @@ async def account(store: Store) -> str:
             )
         )
     return account.no
+
+
+async def test_an_administrator_says_which_manager_answers_for_the_company(browse: Browse, hired: None) -> None:
+    boss, agent = await entered(browse, "boss"), await entered(browse)
+    added = (await boss.post("/api/v1/staff", json={"name": "吴桐", "role": "manager"})).json()["staff"]
+    assert added["level"] == "area"
+    path = f"/api/v1/staff/{added['id']}/level"
+    assert code(await agent.put(path, json={"level": "company"})) == (403, "not_permitted")
+    for level in ("company", "company", "area", "company"):
+        changed = await boss.put(path, json={"level": level})
+        assert (changed.status_code, changed.json()["level"]) == (200, level)
+    assert code(await boss.put(path, json={"level": "country"})) == (422, "bad_input")
+    at_once = await boss.post("/api/v1/staff", json={"name": "方远", "role": "manager", "level": "company"})
+    assert (at_once.status_code, at_once.json()["staff"]["level"]) == (201, "company")
+    wrong = await boss.post("/api/v1/staff", json={"name": "何静", "role": "agent", "level": "company"})
+    assert code(wrong) == (422, "wrong_role")
+    told = (await boss.get(f"/api/v1/events?subject=staff:{added['id']}")).json()["events"]
+    changes = [event["facts"] for event in told if event["kind"] == "staff.level_set"]
+    assert [(facts["before"], facts["level"]) for facts in changes] == [
+        ("area", "company"), ("company", "area"), ("area", "company"),
+    ]  # fmt: skip
+
+
+async def test_the_level_of_a_manager_is_changed_on_their_page(browse: Browse, hired: None) -> None:
+    boss = await entered(browse, "boss")
+    form = {"name": "吴桐", "role": "manager", "company": "1", "password": RIGHT}
+    added = await boss.post("/desk/staff", data=form)
+    assert added.status_code == 303
+    page = added.headers["location"].partition("?")[0]
+    wrong = await boss.post("/desk/staff", data=form | {"name": "何静", "role": "agent"})
+    assert wrong.status_code == 422 and "role-wrong" in wrong.text
+    for act, other in (("narrow", "widen"), ("widen", "narrow")):
+        assert f"{page}/{act}" in (await boss.get(page)).text
+        assert (await boss.post(f"{page}/{act}")).status_code == 303
+        after = (await boss.get(page)).text
+        assert f"{page}/{other}" in after and f"{page}/{act}" not in after
+    agent = next(row for row in (await boss.get("/api/v1/staff")).json()["staff"] if row["name"] == "林岚")
+    assert "/widen" not in (await boss.get(f"/desk/staff/{agent['id']}")).text
 
 
 async def test_a_reveal_needs_a_reason_and_is_in_the_log_that_only_the_auditor_reads(

@@ -9,6 +9,7 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import text
 from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from desk import classification, customers, events
 from desk.classification import Classification, ClassificationLine, Stage
@@ -105,6 +106,24 @@ async def test_proposing_again_with_the_same_data_changes_nothing_and_says_nothi
     again = await propose(store, at=JANUARY + timedelta(days=1))
     assert again.proposed_at == JANUARY
     assert await everything(store) == before
+
+
+async def test_what_has_not_changed_is_not_computed_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    computed: list[int] = []
+    real = classification.preview
+
+    async def counting(db: AsyncSession, year: int) -> classification.Computed:
+        computed.append(year)
+        return await real(db, year)
+
+    monkeypatch.setattr(classification, "preview", counting)
+    await stock(store, falling(30))
+    for _ in range(3):
+        await propose(store)
+    assert computed == [2027]
+    await buy(store, 1, 999_999)
+    await propose(store)
+    assert computed == [2027, 2027]
 
 
 async def test_proposing_again_with_corrected_purchases_replaces_lines_and_counts(store: Store) -> None:

@@ -116,7 +116,7 @@ LIST: Final[Facts] = {
 }  # fmt: skip
 ONE: Final[Facts] = {
     "account": ACCOUNT, "customer": CUSTOMER, "name": "City Hospital", "revealed": False, "area": AREA,
-    "place": "Main St****", "people": [{"name": "Wu", "phone": "138****1234", "role": "Head", "how": "archive", "consent_at": AT}],
+    "street": "Main St****", "people": [{"name": "Wu", "phone": "138****1234", "role": "Head", "how": "archive", "consent_at": AT}],
     "manager": STAFF, "proxy": STAFF, "line": LINE, "run": RUN, "explained": "One.\nTwo.",
     "years": [SimpleNamespace(year=y, amount=Decimal(a), kwh=Decimal(9), months=12) for y, a in ((2025, 5), (2026, 7))],
     "history": [{"change": CHANGE, "year": None}, {"change": CHANGE, "year": 2026}],
