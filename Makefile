@@ -56,7 +56,7 @@ test: setup lint ## The gate: lint, types, imports, all tests with real database
 	$(BIN)/pytest --cov --cov-report=term:skip-covered
 
 .PHONY: bench
-bench: .venv/dev ## Accuracy and speed beside plain rapidfuzz and bm25s
+bench: .venv/dev ## Search beside plain rapidfuzz and bm25s, claims beside a raw SKIP LOCKED loop
 	$(BIN)/python -m benchmarks
 
 .PHONY: fit

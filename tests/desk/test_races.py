@@ -26,7 +26,7 @@ from tests.desk.floor import RULES, after
 ITERATIONS: Final = 1000
 RACED: Final = 10_000
 HANDS: Final = 8  # connections that claim at once
-LINE: Final = 500  # customers in the line at a time, while 10,000 are claimed
+LINE: Final = 100  # customers in the line at a time, while 10,000 are claimed
 
 
 async def reset(store: Store) -> None:
