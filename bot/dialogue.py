@@ -288,13 +288,7 @@ def _question(scene: Scene, inbound: Inbound, heard: Heard) -> Outcome:
     if intent == Intent.HUMAN_AGENT:
         return Outcome(person=Join(Reason.WORDS))
     if intent != Intent.ASK_GUIDE:
-        choices = (
-            keep(scene.line),
-            Choice("message", "write_more", NO_FACTS),
-            PERSON,
-            *_top_choice(scene, finding),
-            MENU,
-        )
+        choices = (keep(scene.line), MORE, PERSON, *_top_choice(scene, finding), MENU)
         return Outcome((Reply(f"about_{intent}", {}, choices),))
     if outcome := _checklist_asked(scene, inbound.text, finding):
         return outcome
