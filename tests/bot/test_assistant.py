@@ -3,6 +3,7 @@
 import asyncio
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from sqlmodel import col, select
@@ -414,7 +415,7 @@ async def test_files_of_another_channel_are_fetched_after_the_commit(assistant: 
     received = await Customer(assistant, "p", Channel.TELEGRAM).sends(files=(remote,))
     async with store.transaction() as db:
         jobs = await (await db.connection()).exec_driver_sql("SELECT task_name, args FROM procrastinate_jobs")
-        assert jobs.all() == [("fetch_files", {"line": received.line.id})]
+        assert [tuple(job) for job in jobs] == [("fetch_files", {"line": received.line.id})]
 
 
 # -- coming and going -------------------------------------------------------------------------------------------------
@@ -428,7 +429,8 @@ async def test_a_conversation_begins_with_the_greeting_once(assistant: Assistant
 
 async def test_an_address_can_be_lost_and_found(assistant: Assistant, store: Store) -> None:
     person = Customer(assistant, "p", Channel.TELEGRAM)
-    for change in ({"gone": True}, {"gone": True}, {"back": True}):
+    changes: list[dict[str, Any]] = [{"gone": True}, {"gone": True}, {"back": True}]
+    for change in changes:
         assert await assistant.receive(person.inbound(**change)) is None
     async with store.transaction() as db:
         address = (await db.exec(select(Address))).one()

@@ -269,6 +269,22 @@ async def test_news_about_the_place_comes_at_most_once_a_minute_but_being_next_a
     assert len(await hall.told(person)) == told + 2 and "下一位就是您" in await hall.last(person)
 
 
+async def test_in_a_storm_news_comes_every_five_minutes_but_being_next_at_once(hall: Hall) -> None:
+    first, second, third, person = [await hall.customer() for _ in range(4)]
+    for each in (first, second, third, person):
+        await each.says(choice="person")
+    async with hall.store.transaction() as db:
+        await storm.begin(db, "", by="test", at=hall.clock.now())
+    told = len(await hall.told(person))
+    await first.says(choice="queue:leave")
+    hall.clock.forward(minutes=2)
+    await hall.usher.attend()
+    assert len(await hall.told(person)) == told and "下一位就是您" in await hall.last(second)
+    hall.clock.forward(minutes=3)
+    await hall.usher.attend()
+    assert "您现在排在第 3 位" in await hall.last(person)
+
+
 async def test_while_waiting_only_sure_answers_and_danger_are_replied_to(hall: Hall) -> None:
     person = await hall.customer()
     await person.says("转人工")
