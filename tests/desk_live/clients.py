@@ -36,7 +36,9 @@ class AgentClient:
         self.id = staff_id
         self.events: list[tuple[str, Any]] = []
         self.cursor = ""
-        self.answers = True  # beats
+        self.connections = 0  # that were opened so far
+        self.reads = asyncio.Event()  # while it is not set, what comes is left in the network
+        self.reads.set()
         self._cookie = cookie
         self._stream: asyncio.Task[None] | None = None
         self._used: list[httpx.AsyncClient] = []
@@ -87,7 +89,9 @@ class AgentClient:
         async with self.http.stream("GET", path, headers=headers, timeout=patience) as answer:
             assert answer.status_code == 200, answer.status_code
             name, data, cursor = "", "", ""
+            self.connections += 1
             async for line in answer.aiter_lines():
+                await self.reads.wait()
                 field, _, value = line.partition(": ")
                 if field == "event":
                     name = value
@@ -98,7 +102,7 @@ class AgentClient:
                 elif not line and name:
                     self.events.append((name, json.loads(data)))
                     self.cursor = cursor or self.cursor
-                    if name == "beat" and self.answers:
+                    if name == "beat":
                         await self.http.put("/agents/me/beat")
                     name = data = cursor = ""
 
