@@ -392,7 +392,7 @@ def _opened() -> Iterator[tuple[Settings, str]]:
 
 
 archive_commands.install(cli, _opened, out)
-queue_commands.install(cli, _opened, out)
+queue_commands.install(cli, _opened, migrations.upgrade, out)
 
 
 @guide_cli.command("ask")

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -14,7 +14,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-import migrations
 import templates
 from api.archive_commands import Opened
 from desk import arrivals, policy, postgres, simulation
@@ -34,8 +33,8 @@ _SECONDS: Final = ("mean_s", "median_s", "p95_s", "max_s")
 _MORE: Final = ("breaches", "promised", "left", "expired")
 
 
-def install(cli: typer.Typer, opened: Opened, out: Console) -> None:
-    """Add `queue`."""
+def install(cli: typer.Typer, opened: Opened, migrate: Callable[[str], None], out: Console) -> None:
+    """Add `queue`; `migrate` makes an empty database ready."""
     queue_cli = typer.Typer(no_args_is_help=True, help="The line of customers who wait for a person.")
     cli.add_typer(queue_cli, name="queue")
 
@@ -70,7 +69,7 @@ def install(cli: typer.Typer, opened: Opened, out: Console) -> None:
         with opened() as (config, url):
             rules, arriving = asyncio.run(_prepared(url, config, file))
             crews = arrivals.staffing(staffing) if staffing else [Staffing(*arrivals.ALL_DAY, agents)]
-        with opened_empty() as empty:
+        with opened_empty(migrate) as empty:
             more = {"handling_s": handling_s or rules.handling_s, "capacity": capacity or rules.capacity, "seed": seed}
             played = asyncio.run(_play(empty, arriving, crews, rules, config, out, **more))
         figures = played.by_rank(rules.targets_s)
@@ -100,7 +99,7 @@ async def _prepared(url: str, config: Settings, file: Path | None) -> tuple[Queu
 
 
 @contextlib.contextmanager
-def opened_empty() -> Any:
+def opened_empty(migrate: Callable[[str], None]) -> Iterator[str]:
     """The URL of a migrated database of its own, on a server of its own that ends with it."""
     with tempfile.TemporaryDirectory(prefix="gl-", ignore_cleanup_errors=True) as name:
         Path(name).chmod(0o755)  # the server of root runs as another user
@@ -109,7 +108,7 @@ def opened_empty() -> Any:
                 for setting in ("fsync", "synchronous_commit"):  # nothing here has to survive
                     db.execute(f"ALTER SYSTEM SET {setting} = off")
                 db.execute("SELECT pg_reload_conf()")
-            migrations.upgrade(url)
+            migrate(url)
             yield url
 
 
