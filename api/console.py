@@ -109,7 +109,7 @@ async def sign_out(request: Request, use: Use, caller: Person) -> Response:
 # -- home -------------------------------------------------------------------------------------------------------------
 
 
-@pages.get("/desk")
+@pages.get("/desk/home")
 async def home(request: Request, use: Use, caller: Anybody, db: Tx) -> Response:
     """What waits, as far as it is this caller's business."""
     at = use.clock.now()

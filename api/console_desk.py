@@ -3,11 +3,11 @@
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Request
-from fastapi.responses import HTMLResponse, Response
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from sqlmodel import col, select
 
 import templates
-from api.callers import Caller, requires
+from api.callers import Caller, requires, signed_in
 from api.frame import complaint, moments, render, written
 from api.pages import language_of, static
 from api.services import Services, Tx, Use
@@ -21,13 +21,16 @@ from desk.queue import QueueEntry
 
 pages = APIRouter(include_in_schema=False)
 Server = Annotated[Caller, requires(Permission.QUEUE_SERVE)]
+Anybody = Annotated[Caller, signed_in]
 Number = Annotated[int, Path(ge=1, lt=2**63)]
 SHORT: Final = 8  # earlier matters
 
 
-@pages.get("/desk/console")
-async def console(request: Request, use: Use, caller: Server) -> Response:
-    """Where agents work; everything in it comes by the API and the agent's stream."""
+@pages.get("/desk")
+async def console(request: Request, use: Use, caller: Anybody) -> Response:
+    """Where agents work; everything in it comes by the API and the agent's stream. Others are shown their home."""
+    if not caller.may(Permission.QUEUE_SERVE):
+        return RedirectResponse("/desk/home" + (f"?{request.url.query}" if request.url.query else ""))
     return render(request, use, caller, "console")
 
 

@@ -10,7 +10,7 @@ let conversations = [];
 let queue = { entries: [] };
 
 const RANKS = ["A", "important", "B", "C", "D"]; // in service order
-const address = (id) => `/desk/console?c=${id}`;
+const address = (id) => `/desk?c=${id}`;
 
 function showHeld(row, { id, name, rank, waiting_since, entry }) {
   row.querySelector("a").href = address(id);

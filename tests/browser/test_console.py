@@ -21,7 +21,7 @@ from tests.conftest import _named
 
 pytestmark = pytest.mark.browser
 HOSPITAL: Final = "3309900000023"  # tier A
-CONSOLE: Final = "/desk/console"
+CONSOLE: Final = "/desk"
 # customers of former tests are gone, and so is everybody at the desk
 SWEEP: Final = """
     UPDATE conversation SET handler = 'bot', agent_id = NULL WHERE handler <> 'bot';
@@ -433,7 +433,7 @@ async def test_a_supervisor_sees_the_floor_whispers_and_takes_over(hire: Hire, r
     row = supervisor.page.locator("#agents tr", has_text=PEOPLE[Role.AGENT])
     await expect(row).to_contain_text("在线")
     await row.locator(".held a").click()
-    await supervisor.page.wait_for_url("**/desk/console?c=*")
+    await supervisor.page.wait_for_url("**/desk?c=*")
     await expect(supervisor.page.locator("#outside")).to_contain_text(PEOPLE[Role.AGENT])
     await supervisor.box.fill("先问清楚是哪条线路")
     await supervisor.box.press("Enter")
