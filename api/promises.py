@@ -154,12 +154,12 @@ async def promise_views(db: Tx, found: Sequence[Promise]) -> list[PromiseView]:
         views.append(
             PromiseView(
                 **each.model_dump(include={"kind", "status", "due_at", "offer_at", "made_at", "outcome", "note",
-                                           "ended_at"}),
+                                           "ended_at"}, warnings=False),
                 id=each.id or 0, contact=each.contact_id, conversation=each.conversation_id, owner=each.owner_id,
                 name=masks.holder(data.get("holder") or data.get("name") or ""),
                 phone=masks.phone(data.get("phone") or ""), account=data.get("account"), rank=rank.key,
                 tier=data.get("tier"), owner_name=names.get(each.owner_id, ""), last=data.get("last", []),
-                attempts=[AttemptView(**a.model_dump()) for a in tried.get(each.id or 0, [])],
+                attempts=[AttemptView(**a.model_dump(warnings=False)) for a in tried.get(each.id or 0, [])],
             )
         )  # fmt: skip
     return views
@@ -170,7 +170,7 @@ async def alarm_view(db: Tx, alarm: Alarm) -> AlarmView:
     line = await db.get_one(RecordLine, alarm.line_id)
     talk = await conversation(db, alarm.conversation_id)
     contact = await db.get_one(Contact, talk.contact_id)
-    shown = alarm.model_dump(exclude={"conversation_id", "line_id", "next_at"})
+    shown = alarm.model_dump(exclude={"conversation_id", "line_id", "next_at"}, warnings=False)
     return AlarmView(
         **shown, conversation=alarm.conversation_id, line=alarm.line_id, text=line.text, name=masks.holder(contact.name)
     )
