@@ -1,5 +1,6 @@
 """The web chat: sessions, messages, files and the live stream of one visitor."""
 
+import asyncio
 import hashlib
 import re
 import secrets
@@ -36,6 +37,7 @@ COOKIE: Final = "greenline_chat"
 KEPT: Final = 90 * 24 * 3600  # seconds a browser remembers its conversation
 LONGEST: Final = 20_000  # characters of one message
 PAGE: Final = 200  # lines read at a time
+CALM: Final = 1.0  # seconds between two looks at one's place in the line
 
 
 class SessionRequest(BaseModel):
@@ -304,6 +306,8 @@ async def stream(current: Current, use: Use, last: Annotated[int, Depends(_resum
             yield ServerSentEvent(event="typing", data={})
         if state and state.handler != Handler.QUEUE and rung == {"queue"}:
             continue  # somebody else's wait
+        if rung == {"queue"}:
+            await asyncio.sleep(CALM)  # the line moves all the time, and everybody in it looks
         while True:
             async with use.store.transaction() as db:
                 lines = await conversations.lines(db, current.id or 0, after=last, limit=PAGE)

@@ -4,7 +4,7 @@ Decisions 1-3 of the policy: strict ranks, and whoever of tier A, important, B o
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -179,12 +179,18 @@ def _forget(conversation: Conversation) -> None:
     conversation.state = {name: value for name, value in conversation.state.items() if name != "place"}
 
 
-def worth_telling(conversation: Conversation, place: Place, *, at: datetime, stormy: bool) -> Reply | None:
-    """News about one's place: being next at once, anything else at most once a minute, in a storm every five."""
-    told = conversation.state.get("place")
-    if told and (told["position"] == place.position):
-        return None
+def is_news(told: Mapping[str, Any] | None, place: Place, *, at: datetime, stormy: bool) -> bool:
+    """Whether one's place is worth telling after what was told last: being next at once, anything else at most once a
+    minute, in a storm every five."""
+    if told is None:
+        return True
     often = timedelta(minutes=5 if stormy else 1)
-    if told and place.position > 1 and at - datetime.fromisoformat(told["at"]) < often:
+    seldom = place.position > 1 and at - datetime.fromisoformat(told["at"]) < often
+    return told["position"] != place.position and not seldom
+
+
+def worth_telling(conversation: Conversation, place: Place, *, at: datetime, stormy: bool) -> Reply | None:
+    """News about one's place, which then counts as told."""
+    if not is_news(conversation.state.get("place"), place, at=at, stormy=stormy):
         return None
     return _told("queue_position", conversation, place, at=at)

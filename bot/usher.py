@@ -139,7 +139,10 @@ class Usher:
             agents = await presence.online(db, at=at)
             stormy = await storm.current(db) is not None
             places = await queue.places(db, rules, agents=agents, at=at)
+            told = {row.id: row.place for row in await db.execute(_TOLD, {"numbers": list(places)})}
         for number, place in places.items():
+            if not reception.is_news(told.get(number), place, at=at, stormy=stormy):
+                continue
             async with self._store.transaction() as db:
                 conversation = await claims.held(db, number)
                 if conversation.handler != Handler.QUEUE:
@@ -158,3 +161,4 @@ _RAN_OUT: Final = text(
     "SELECT id, conversation_id, status FROM queue_entry"
     " WHERE status IN ('offered', 'transferring') AND offer_until <= :at ORDER BY id"
 )
+_TOLD: Final = text("SELECT id, state->'place' AS place FROM conversation WHERE id = ANY(:numbers)")
