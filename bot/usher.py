@@ -21,7 +21,7 @@ from desk import agent_messages, alarms, claims, policy, presence, promises, que
 from desk.clock import Clock
 from desk.conversations import Address, Handler
 from desk.leader import leadership
-from desk.queue import Act, QueueEntry, Status
+from desk.queue import Status
 from desk.store import Bell, Store
 
 TICK: Final = 1.0  # seconds between looks at what falls due by itself
@@ -117,19 +117,14 @@ class Usher:
             ]
         for each in due:
             async with self._store.transaction() as db:
-                entry = await queue.entry(db, each.entry, lock=True)
-                if entry.status != Status.WAITING:
+                conversation = await queue.expire(db, each.entry, by="greenline", at=at)
+                if conversation is None:
                     continue
-                await self._expired(db, entry, at=at)
-
-    async def _expired(self, db: AsyncSession, entry: QueueEntry, *, at: datetime) -> None:
-        await queue.move(db, entry, Act.EXPIRE, by="greenline", at=at)
-        conversation = await claims.held(db, entry.conversation_id)
-        conversation.handler, conversation.agent_id = Handler.BOT, None
-        reply = await self._reception.unserved(db, conversation, entry, "expired", at=at)
-        address = await db.get_one(Address, conversation.address_id)
-        await say(db, conversation, address, [reply], None, at, by="system")
-        db.add(conversation)
+                entry = await queue.entry(db, each.entry)
+                reply = await self._reception.unserved(db, conversation, entry, "expired", at=at)
+                address = await db.get_one(Address, conversation.address_id)
+                await say(db, conversation, address, [reply], None, at, by="system")
+                db.add(conversation)
 
     async def _tell(self) -> None:
         at = self._clock.now()

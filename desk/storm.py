@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Index, text
+from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Field, SQLModel, col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -42,11 +43,13 @@ async def current(db: AsyncSession) -> Storm | None:
 
 async def begin(db: AsyncSession, message: str, *, by: str, at: datetime) -> Storm:
     """Begin a storm. Raises Stormy when one is on."""
-    if await current(db) is not None:
+    values = {"message": message, "began_by": by, "began_at": at}
+    # of two who begin one at the same time the second waits here and finds it on
+    row = insert(Storm).values(**values).on_conflict_do_nothing().returning(col(Storm.id))
+    number = (await db.execute(row)).scalar()
+    if number is None:
         raise Stormy()
-    storm = Storm(message=message, began_by=by, began_at=at)
-    db.add(storm)
-    await db.flush()
+    storm = await db.get_one(Storm, number)
     await events.record(db, "storm.began", f"storm:{storm.id}", by=by, at=at, message=message)
     await notify(db, "queue")
     return storm
