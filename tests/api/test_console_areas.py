@@ -161,7 +161,7 @@ async def test_a_manager_of_the_company_sees_at_home_how_many_are_near_the_next_
             line.why = {**line.why, "near": account.area_id == north}
             db.add(line)
     await enter(store, clock, client, "Wang")
-    page = (await client.get("/desk?lang=en")).text
+    page = (await client.get("/desk/home?lang=en")).text
     rows = {row.split("data-row>")[1].split("<")[0]: row for row in page.split("<tr>") if "/desk/areas/" in row}
     figures = {name: re.findall(r'"figure">(\d+)<', row) for name, row in rows.items()}
     assert figures == {"North": ["2", "2", "0"], "South": ["0", "0", "0"]}, "accounts, near the next tier, moved"

@@ -35,7 +35,7 @@ async def signin_wrong(one: Colleague) -> None:
 
 
 async def home(one: Colleague) -> None:
-    await one.go("/desk")
+    await one.go("/desk/home")
 
 
 async def customers(one: Colleague) -> None:

@@ -1,15 +1,16 @@
 """A city with people who work in it: the server that the pages of the staff area are tested and pictured on."""
 
 import asyncio
+import re
 from datetime import timedelta
 from typing import Any, Final
 
 from playwright.async_api import Browser, Locator, Request
 
-from desk import access, classification, customers, demo, staff
+from desk import access, areas, classification, customers, demo, staff
 from desk.clock import SystemClock
 from desk.passwords import Passwords
-from desk.permissions import Permission, Role
+from desk.permissions import Level, Permission, Role
 from desk.store import Store
 from desk.tiers import Tier
 from tests.browser.visitor import Visitor, enter
@@ -17,7 +18,7 @@ from tests.browser.visitor import Visitor, enter
 PASSWORD: Final = "correct horse 42"
 PEOPLE: Final = {
     Role.ADMIN: "周敏", Role.HALL: "林晓", Role.AGENT: "赵强", Role.SUPERVISOR: "孙洁", Role.AUDITOR: "吴昊",
-    Role.PUBLISHER: "郑爽",
+    Role.PUBLISHER: "郑爽", Role.MANAGER: "钱宁",
 }  # fmt: skip
 
 
@@ -31,7 +32,9 @@ def populate(url: str) -> None:
         at = clock.now()
         async with store.transaction() as db:
             for role, name in PEOPLE.items():
-                await staff.add(db, name, role, hashed=hashed, by="greenline", at=at - timedelta(days=40))
+                level = Level.COMPANY if role == Role.MANAGER else Level.AREA
+                await staff.add(db, name, role, hashed=hashed, by="greenline", at=at - timedelta(days=40), level=level)
+            await areas.area(db, "新城片区", create=True)  # nobody answers for it yet
             for member in await staff.members(db):
                 if member.role in (Role.MANAGER, Role.PROXY) and not member.password:
                     member.password = hashed
@@ -71,7 +74,7 @@ class Colleague(Visitor):
         await self.page.keyboard.press("Tab")
         await self.page.keyboard.type(password)
         await self.page.keyboard.press("Enter")
-        await self.page.wait_for_url("**/desk")
+        await self.page.wait_for_url(re.compile(r"/desk(/home)?(\?|$)"))
         return self
 
     async def go(self, path: str) -> "Colleague":

@@ -28,12 +28,17 @@ from tests.conftest import ROOT, _named
 pytestmark = pytest.mark.browser
 SPOILED: Final = ROOT / "tests" / "data" / "archive" / "spoiled.csv"
 HOSPITAL: Final = "3309900000023"
+VILLAGE: Final = "3309900000680"  # in the care of a village electrician
+PLACE: Final = "东坪11线13号台区"
 # every page that opens without doing anything, and whose it is
 PAGES: Final = {
     Role.HALL: (
-        "/desk", "/desk/customers", "/desk/customers?q=zzz", f"/desk/accounts/{HOSPITAL}", "/desk/imports",
+        "/desk/home", "/desk/customers", "/desk/customers?q=zzz", f"/desk/accounts/{HOSPITAL}", "/desk/imports",
         "/desk/tiers/2026?show=moved", "/desk/tiers/2025", "/desk/tiers/new", "/desk/accounts/9999999999",
+        f"/desk/accounts/{VILLAGE}", "/desk/areas", f"/desk/areas?transformer_area={PLACE}", "/desk/customers?sort=-bought",
     ),
+    Role.SUPERVISOR: ("/desk/areas/1",),
+    Role.MANAGER: ("/desk/home",),
     Role.ADMIN: ("/desk/staff", "/desk/staff/1", "/desk/tokens", "/desk/me"),
     Role.AUDITOR: ("/desk/access",),
 }  # fmt: skip
@@ -144,7 +149,7 @@ async def test_a_code_is_asked_for_in_a_second_step_and_the_password_is_not_type
     # a code works once: the next one is due in at most half a minute, and one early is accepted
     await one.page.keyboard.type(clock.at(time.time() + 30))
     await one.page.keyboard.press("Enter")
-    await one.page.wait_for_url("**/desk")
+    await one.page.wait_for_url(re.compile(r"/desk(/home)?(\?|$)"))
 
 
 async def test_the_language_follows_its_reader_to_the_next_browser(come_in: ComeIn) -> None:
@@ -275,6 +280,77 @@ async def test_a_link_binds_the_chat_of_whoever_opens_it(come_in: ComeIn, browse
     await expect(one.page.locator(".record li").first).to_be_visible()
 
 
+async def test_columns_are_sorted_by_keyboard_and_the_other_way_round(come_in: ComeIn) -> None:
+    one = await come_in(Role.HALL)
+    page, keys = one.page, one.page.keyboard
+    await one.go("/desk/customers?tier=A")
+    yuan = page.locator("td.yuan")
+
+    async def bought() -> list[int]:
+        return [int(re.sub(r"\D", "", text)) for text in await yuan.all_inner_texts()]
+
+    for way, mark in (("descending", "sort=-bought"), ("ascending", "sort=bought")):
+        await tab_to(one, page.locator("th a", has_text="最近一年购电"))
+        await keys.press("Enter")
+        await expect(page).to_have_url(re.compile(f"{mark}(&|$)"))
+        await expect(page.locator("th[aria-sort]")).to_have_attribute("aria-sort", way)
+        assert await bought() == sorted(await bought(), reverse=way == "descending")
+        assert "tier=A" in page.url, "what was chosen stays chosen"
+
+
+async def test_an_account_is_given_to_an_electrician_and_marked_as_a_coal_mine_by_keyboard(come_in: ComeIn) -> None:
+    one = await come_in(Role.HALL)
+    page, keys = one.page, one.page.keyboard
+    await one.go("/desk/customers?q=3309900000041")
+    await page.locator("a[data-row]").press("Enter")
+    await page.wait_for_url("**/desk/accounts/**")
+    await tab_to(one, page.locator("summary", has_text="交给村电工"))
+    await keys.press("Enter")
+    await tab_to(one, page.locator("#proxy"))
+    name = await page.locator("#proxy").input_value()
+    await keys.press("Tab")
+    await keys.press("Enter")
+    await expect(page.get_by_role("status")).to_contain_text("已交给村电工")
+    await tab_to(one, page.locator("summary", has_text="更换或收回村电工"))
+    await keys.press("Enter")
+    await tab_to(one, page.get_by_role("button", name=f"从{name}收回"))
+    await keys.press("Enter")
+    await expect(page.get_by_role("status")).to_contain_text("收回")
+    await tab_to(one, page.locator("summary", has_text="标为煤矿"))
+    await keys.press("Enter")
+    await tab_to(one, page.locator("#reason-coal_mine"))
+    await keys.type("新开的井")
+    await keys.press("Enter")
+    await expect(page.get_by_role("status")).to_contain_text("已标为煤矿")
+    await expect(page.locator(".title")).to_contain_text("煤矿")
+
+
+async def test_a_transformer_area_is_given_away_only_by_who_has_read_how_many_accounts_move(come_in: ComeIn) -> None:
+    one = await come_in(Role.HALL)
+    one.expect_faults("422")
+    page, keys = one.page, one.page.keyboard
+    await one.go("/desk/home")
+    await page.get_by_role("link", name="片区一览").press("Enter")
+    await page.wait_for_url(re.compile("/desk/areas"))
+    await expect(page.locator("tbody tr").first).to_contain_text("没有客户经理")
+    await page.locator("#transformer_area").select_option(PLACE)
+    await page.locator("#proxy").select_option(index=1)
+    await tab_to(one, page.get_by_role("button", name="看看会怎样"))
+    await keys.press("Enter")
+    await expect(page.locator("#number")).to_be_focused()
+    moving = sum(
+        int(each.split()[0]) for each in await page.locator("#giving li").all_inner_texts() if "不变" not in each
+    )
+    await keys.type("999")
+    await keys.press("Enter")
+    await expect(page.locator("#number-wrong")).to_contain_text(str(moving))
+    await expect(page.locator("#number")).to_be_focused()
+    await keys.press("Control+a")
+    await keys.type(str(moving))
+    await keys.press("Enter")
+    await expect(page.get_by_role("status")).to_contain_text("已交给村电工")
+
+
 # -- imports ----------------------------------------------------------------------------------------------------------
 
 
@@ -364,8 +440,10 @@ async def test_a_token_is_shown_once_works_and_is_revoked(come_in: ComeIn, town:
 async def test_pages_show_what_a_role_may_do_and_refuse_the_rest(come_in: ComeIn, town: Town) -> None:
     one = await come_in(Role.AGENT)
     one.expect_faults("403")
-    await one.go("/desk")
-    assert await one.page.locator(".rail span").all_inner_texts() == ["首页", "客户", "我的"]
+    await one.go("/desk/home")
+    assert await one.page.locator(".rail span").all_inner_texts() == [
+        "坐席台", "首页", "客户", "学习清单", "我的",
+    ]  # fmt: skip
     await one.go("/desk/staff")
     await expect(one.page.get_by_role("link", name="回到首页")).to_have_attribute("href", "/desk")
     electrician = demo.city()["areas"][-1].get("proxies") or next(
@@ -456,7 +534,7 @@ async def test_every_page_has_a_title_of_its_own(town: Town) -> None:
         ) as http:
             for path in paths:
                 titles += re.findall("<title>(.+?)</title>", (await http.get(path)).text)
-    assert len(set(titles)) == len(titles) - 1  # the list of customers and the same list, searched
+    assert len(set(titles)) == len(titles) - 4  # customers also searched and sorted, areas reviewed, home of two roles
 
 
 async def test_nothing_shifts_while_a_page_comes_in(come_in: ComeIn, town: Town) -> None:
@@ -515,7 +593,7 @@ async def test_a_classification_is_confirmed_only_by_who_has_read_how_many_move(
     one = await come_in(Role.HALL)
     one.expect_faults("422")
     page, keys = one.page, one.page.keyboard
-    await one.go("/desk")
+    await one.go("/desk/home")
     await tab_to(one, page.get_by_role("link", name="确认 2026 年的年度分类"))
     await keys.press("Enter")
     await page.wait_for_url("**/desk/tiers/2026")
@@ -531,5 +609,5 @@ async def test_a_classification_is_confirmed_only_by_who_has_read_how_many_move(
     await keys.press("Enter")
     await expect(page.get_by_role("status")).to_contain_text("已确认并生效")
     await expect(page.locator("#number")).to_have_count(0)
-    await one.go("/desk")
+    await one.go("/desk/home")
     await expect(page.locator("main")).to_contain_text("现在没有")
