@@ -96,6 +96,7 @@ class Feed:
         if self._task is None:
             self._began.clear()
             self._task = asyncio.create_task(self._run(), name="feed")
+            self._task.add_done_callback(self._ended)
         try:
             # what is committed before the reader begins must be in what the console reads itself
             await self._began.wait()
@@ -145,16 +146,28 @@ class Feed:
                 data = {"conversation": int(number)}
                 self._hand_out(Batch([], [Message("typing", data, frozenset({int(agent)}), int(number))], Seen("")))
 
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        """A reader that ended unasked: its consoles come back, and the first of them starts another."""
+        if task is not self._task:
+            return
+        self._task = None
+        log.error("the feed ended: %r", None if task.cancelled() else task.exception())
+        for listener in list(self._listeners):
+            self._let_go(listener)
+
     def _hand_out(self, batch: Batch) -> None:
         for listener in list(self._listeners):
             try:
                 listener.batches.put_nowait(batch)
             except asyncio.QueueFull:
-                # it comes back with its cursor and catches up from the database
-                self._listeners.discard(listener)
-                while not listener.batches.empty():
-                    listener.batches.get_nowait()
-                listener.batches.put_nowait(None)
+                self._let_go(listener)
+
+    def _let_go(self, listener: Listener) -> None:
+        """It comes back with its cursor and catches up from the database."""
+        self._listeners.discard(listener)
+        while not listener.batches.empty():
+            listener.batches.get_nowait()
+        listener.batches.put_nowait(None)
 
 
 def _moves_the_line(event: Event) -> bool:
