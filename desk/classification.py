@@ -436,19 +436,8 @@ def explain(line: ClassificationLine) -> dict[str, Any]:
     """
     why: Mapping[str, Any] = line.why
     return {
-        "tier": str(line.tier),
-        "rank": line.rank,
-        "of": why["of"],
-        "cut": why["cut"] or 0,
-        "amount": line.amount,
-        "tied": why["tied"],
-        "named": why["with"],
-        "raised": why["raised"],
-        "short": None if why["short"] is None else Decimal(why["short"]),
-        "near": why["near"],
-        "kwh": line.kwh,
-        "months": line.months,
-        "large": line.large,
-        "limit": LARGE_KWH,
-        "important": line.important,
-    }
+        "tier": str(line.tier), "rank": line.rank, "of": why["of"], "cut": why["cut"] or 0, "amount": line.amount,
+        "tied": why["tied"], "named": why["with"], "raised": why["raised"],
+        "short": None if why["short"] is None else Decimal(why["short"]), "near": why["near"],
+        "kwh": line.kwh, "months": line.months, "large": line.large, "limit": LARGE_KWH, "important": line.important,
+    }  # fmt: skip
