@@ -12,8 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from benchmarks import desk, queue, rivals
 from benchmarks import guide as large
-from benchmarks import queue, rivals
 from knowledge import encoders, evaluate
 from knowledge.encoders import Encoder, Remembering
 from knowledge.entries import Entry
@@ -134,11 +134,13 @@ def main() -> None:
     threadpool_limits(1)
     results = measure(evaluate.read(chosen.questions), Console(stderr=True))
     raced = queue.run(Console(stderr=True))
+    screens = desk.run(Console(stderr=True))
     if chosen.json:
-        print(json.dumps({"search": results, "queue": raced}, ensure_ascii=False, indent=1))
+        print(json.dumps({"search": results, "queue": raced, "desk": screens}, ensure_ascii=False, indent=1))
     else:
         show(results, Console())
         queue.show(raced, Console())
+        desk.show(screens, Console())
 
 
 if __name__ == "__main__":
