@@ -141,8 +141,12 @@ class Reception:
         """A callback with the customer's data attached (电力客户的分级和分类及管理)."""
         contact = await db.get_one(Contact, conversation.contact_id)
         lines = await conversations.latest(db, conversation.id or 0, limit=40)
-        said = [line.text for line in lines if line.direction == Direction.IN and line.text][-LAST_WORDS:]
-        data: dict[str, Any] = {"name": contact.name, "phone": contact.phone, "last": said}
+        said = [
+            line.text
+            for line in lines
+            if line.direction == Direction.IN and line.text and not line.text.startswith("/")
+        ]
+        data: dict[str, Any] = {"name": contact.name, "phone": contact.phone, "last": said[-LAST_WORDS:]}
         if account:
             if not contact.phone:
                 data["phone"] = next(iter(await binding.registered_phones(db, account)), "")

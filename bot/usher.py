@@ -43,20 +43,24 @@ class Usher:
                 async for _ in self._bell.rings("queue", "held", patience=TICK):
                     if lost.is_set():
                         break
-                    try:
-                        await self.attend()
-                    except Exception:
-                        log.exception("the line could not be attended")
-                        await asyncio.sleep(TICK)
+                    for step in self._steps:
+                        try:
+                            await step()
+                        except Exception:
+                            # one step that fails holds up no other
+                            log.exception("the line could not be attended")
             await asyncio.sleep(TICK)
 
     async def attend(self) -> None:
         """Look at everything once; each thing is a transaction of its own."""
-        await self._release()
-        await self._lapse()
-        await self._offers()
-        await self._expire()
-        await self._tell()
+        for step in self._steps:
+            await step()
+
+    @property
+    def _steps(self) -> tuple[Callable[[], Awaitable[None]], ...]:
+        return (self._release, self._lapse, self._offers, self._expire, self._tell, self._fall_due)
+
+    async def _fall_due(self) -> None:
         await self._with(alarms.escalate)
         at = self._clock.now()
         if self._seldom is None or not timedelta(0) <= at - self._seldom < SELDOM:
@@ -74,9 +78,15 @@ class Usher:
     async def _release(self) -> None:
         async with self._store.transaction() as db:
             due = await agent_messages.due(db, at=self._clock.now())
+        failed: Exception | None = None
         for conversation, client_id in due:
-            async with self._store.transaction() as db:
-                await handling.release(db, conversation, client_id, at=self._clock.now())
+            try:
+                async with self._store.transaction() as db:
+                    await handling.release(db, conversation, client_id, at=self._clock.now())
+            except Exception as error:
+                failed = error  # the others leave all the same
+        if failed:
+            raise failed
 
     async def _lapse(self) -> None:
         async with self._store.transaction() as db:

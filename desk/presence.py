@@ -120,12 +120,14 @@ async def beat(db: AsyncSession, staff_id: int, *, at: datetime) -> None:
     """The agent was heard of; their seat is locked. Whoever had vanished while online is online again."""
     mine = col(Seat.staff_id) == staff_id
     heard = update(Seat).where(mine).values(heartbeat_at=func.greatest(col(Seat.heartbeat_at), at))
-    await db.exec(heard.execution_options(synchronize_session=False))
-    back = update(Seat).where(mine, col(Seat.lapsed_at).is_not(None), col(Seat.status) == Presence.AWAY)
-    back = back.values(status=Presence.ONLINE, lapsed_at=None, changed_at=at)
-    if (await db.exec(back.execution_options(synchronize_session=False))).rowcount:
-        facts = {"before": Presence.AWAY, "status": Presence.ONLINE}
-        await events.record(db, "presence.changed", f"staff:{staff_id}", by=f"staff:{staff_id}", at=at, **facts)
+    heard = heard.returning(col(Seat.lapsed_at), col(Seat.status)).execution_options(synchronize_session=False)
+    found = (await db.execute(heard)).first()
+    if found is None or found.lapsed_at is None or found.status != Presence.AWAY:
+        return
+    back = update(Seat).where(mine).values(status=Presence.ONLINE, lapsed_at=None, changed_at=at)
+    await db.exec(back.execution_options(synchronize_session=False))
+    facts = {"before": Presence.AWAY, "status": Presence.ONLINE}
+    await events.record(db, "presence.changed", f"staff:{staff_id}", by=f"staff:{staff_id}", at=at, **facts)
 
 
 async def carry(db: AsyncSession, changes: Mapping[int, int]) -> None:

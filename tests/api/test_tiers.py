@@ -218,5 +218,7 @@ async def test_an_account_is_named_important_and_the_name_taken_back(store: Stor
 async def test_a_coal_mine_is_marked(store: Store, ask: Ask) -> None:
     await stock(store, [Buyer(1)])
     for flag in (True, True, False):
-        answer = await ask("manager", "PUT", f"/accounts/{no(1)}/coal-mine", json={"coal_mine": flag, "reason": "licence"})
+        answer = await ask(
+            "manager", "PUT", f"/accounts/{no(1)}/coal-mine", json={"coal_mine": flag, "reason": "licence"}
+        )
         assert answer.json()["coal_mine"] is flag
