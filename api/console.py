@@ -9,6 +9,7 @@ from sqlmodel import col, select
 
 from api import (
     console_areas,
+    console_canned,
     console_customers,
     console_desk,
     console_imports,
@@ -35,6 +36,7 @@ from desk.staff import Staff
 pages = APIRouter(include_in_schema=False)
 for part in (
     console_desk,
+    console_canned,
     console_customers,
     console_areas,
     console_imports,

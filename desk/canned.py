@@ -30,6 +30,14 @@ async def replies(db: AsyncSession, language: str | None = None) -> list[CannedR
     return list((await db.exec(query.where(col(CannedReply.language) == language) if language else query)).all())
 
 
+async def reply(db: AsyncSession, number: int) -> CannedReply:
+    """One of them. Raises UnknownCanned."""
+    found = await db.get(CannedReply, number)
+    if found is None:
+        raise UnknownCanned()
+    return found
+
+
 async def put(
     db: AsyncSession, number: int | None, *, shortcut: str, language: str, text: str, by: str, at: datetime
 ) -> CannedReply:
@@ -38,20 +46,13 @@ async def put(
     there = (await db.exec(taken)).first()
     if there is not None and there.id != number:
         raise NameTaken(name=shortcut)
-    reply = await _one(db, number) if number else CannedReply(shortcut="", language="", text="", by="", updated_at=at)
-    reply.shortcut, reply.language, reply.text, reply.by, reply.updated_at = shortcut, language, text, by, at
-    db.add(reply)
+    found = await reply(db, number) if number else CannedReply(shortcut="", language="", text="", by="", updated_at=at)
+    found.shortcut, found.language, found.text, found.by, found.updated_at = shortcut, language, text, by, at
+    db.add(found)
     await db.flush()
-    return reply
+    return found
 
 
 async def drop(db: AsyncSession, number: int) -> None:
     """Take one away. Raises UnknownCanned."""
-    await db.delete(await _one(db, number))
-
-
-async def _one(db: AsyncSession, number: int) -> CannedReply:
-    found = await db.get(CannedReply, number)
-    if found is None:
-        raise UnknownCanned()
-    return found
+    await db.delete(await reply(db, number))

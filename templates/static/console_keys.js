@@ -33,6 +33,7 @@ const COMMANDS = {
   mute: ["m", () => seat.mute()],
   keys: ["?", () => $("keys").showModal()],
   customers: [null, go("/desk/customers")],
+  canned: [null, go("/desk/canned")],
 };
 if (words.may.supervise) COMMANDS.floor = [null, go("/desk/floor")];
 

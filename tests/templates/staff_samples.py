@@ -74,6 +74,7 @@ CONFIRMED: Final = SimpleNamespace(**{**vars(RUN), "stage": "confirmed", "confir
 REFUSED: Final = SimpleNamespace(
     id=9, by="Li Na", role="proxy", action="customers.reveal", subject="account:3201000021", reason="refused", at=AT
 )
+CANNED: Final = SimpleNamespace(id=6, shortcut="bye", language="en", text="Goodbye, {name}.", by="Li Na", updated_at=AT)
 LOOKED: Final = SimpleNamespace(**{**vars(REFUSED), "id": 8, "reason": "asked by phone", "by": "token:billing"})
 
 ITEM: Final = SimpleNamespace(
@@ -200,6 +201,12 @@ PAGES: Final[dict[str, list[Facts]]] = {
     ],
     "staff/console": [frame(), without()],
     "staff/floor": [frame()],
+    "staff/canned": [
+        frame(rows=[], reply=None, typed={}, errors={"shortcut": "taken", "language": "Wrong.", "text": "Wrong."}),
+        frame(rows=[CANNED], reply=None, typed={}, said="added"),
+        frame(rows=[CANNED], reply=None, typed={}, said="changed", errors={"shortcut": "Wrong."}),
+        frame(rows=[], reply=CANNED, typed=vars(CANNED), said="gone"),
+    ],
     "staff/areas": [
         without(**AREAS),
         frame(**{**AREAS, "alone": 4, "rows": [
