@@ -87,6 +87,7 @@ class Feed:
         self._listeners: set[Listener] = set()
         self._task: asyncio.Task[None] | None = None
         self._began = asyncio.Event()
+        self.seen: Seen | None = None  # up to here everything has been handed out
 
     @contextlib.asynccontextmanager
     async def listening(self, staff_id: int) -> AsyncIterator[Listener]:
@@ -108,24 +109,23 @@ class Feed:
                 self._task = None
 
     async def _run(self) -> None:
-        seen: Seen | None = None
+        self.seen = None
         pictured, dirty = 0.0, True
         loop = asyncio.get_running_loop()
         async for rung in self._use.bell.rings("events", "typing", "watch", patience=CALM):
             self._hear(rung)
             try:
                 async with self._use.store.transaction() as db:
-                    found, now = await events.fresh(db, seen or await events.now(db), KINDS)
+                    found, now = await events.fresh(db, self.seen or await events.now(db), KINDS)
                     messages = await messages_of(db, self._use, found)
-                if messages or found:
-                    self._hand_out(Batch(found, messages, now))
-                seen = now
+                self._hand_out(Batch(found, messages, now))
+                self.seen = now
                 self._began.set()
                 dirty = dirty or any(_moves_the_line(event) for event in found)
                 if dirty and loop.time() - pictured >= CALM:
                     async with self._use.store.transaction() as db:
                         line = await picture(db, at=self._use.clock.now())
-                    self._hand_out(Batch([], [line], seen))
+                    self._hand_out(Batch([], [line], now))
                     pictured, dirty = loop.time(), False
             except Exception:
                 # consoles stay; what they missed is read as soon as the database answers
@@ -156,7 +156,10 @@ class Feed:
             self._let_go(listener)
 
     def _hand_out(self, batch: Batch) -> None:
+        """To every console that it concerns; waking all two hundred for each line of one is what would cost."""
         for listener in list(self._listeners):
+            if not any(_for(message, listener.staff_id, listener.watched) for message in batch.messages):
+                continue
             try:
                 listener.batches.put_nowait(batch)
             except asyncio.QueueFull:
@@ -322,6 +325,8 @@ async def stream(
                 next_beat = clock() + BEAT
                 if not await _alive(use, caller, me, beat):
                     return
+                if feed.seen and listener.batches.empty():
+                    last = feed.seen  # nothing of it concerned this console
                 yield ServerSentEvent(id=last.text, event="beat", data={"at": use.clock.now().isoformat()})
                 continue
             if batch is None:

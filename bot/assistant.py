@@ -258,7 +258,9 @@ class Assistant:
         self, db: AsyncSession, conversation: Conversation, inbound: Inbound, line: RecordLine, at: datetime
     ) -> None:
         """A person answers here. Only danger makes us do something: others than this one must know at once."""
-        heard = await self._hear(inbound)
+        if inbound.choice is not None or not inbound.text.strip():
+            return
+        heard = await self._mind.overhear(inbound.text)
         line.body = {**line.body, "understood": _understood(heard)}
         db.add(line)
         if heard.reading.danger:

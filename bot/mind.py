@@ -16,7 +16,7 @@ from desk.store import Bell, Store
 from knowledge import encoders, entries, learning
 from knowledge import text as words
 from knowledge.encoders import Encoder, Remembering
-from knowledge.intents import Reader
+from knowledge.intents import Reader, Reading
 from knowledge.learning import Learned
 from knowledge.search import Decision, Finding, Guide
 
@@ -114,11 +114,23 @@ class Mind:
         assert reader is not None
         return await asyncio.to_thread(self._hear, guide, reader, text)
 
+    async def overhear(self, text: str) -> Heard:
+        """Read intent and danger only: a person answers, and searches the guide when they want to."""
+        reader = self._reader
+        if reader is None:
+            raise GuideLoading()
+        return Heard(await asyncio.to_thread(self._read, reader, text), None)
+
     @staticmethod
-    def _hear(guide: Guide, reader: Reader, text: str) -> Heard:
+    def _read(reader: Reader, text: str) -> Reading:
         reading = reader.read(text)
         if not reading.danger and any(reader.read(part).danger for part in _sentences(text)):
             reading = replace(reading, danger=True)
+        return reading
+
+    @staticmethod
+    def _hear(guide: Guide, reader: Reader, text: str) -> Heard:
+        reading = Mind._read(reader, text)
         if not words.bare(words.clean(text)):
             return Heard(reading, None)
         found = guide.find(text)
