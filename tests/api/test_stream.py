@@ -130,8 +130,10 @@ async def test_a_changed_language_is_told(running: httpx.AsyncClient) -> None:
     task = asyncio.create_task(follow())
     assert (await asyncio.wait_for(changed.get(), 10))["event"] == "message"
     await visitor.says("a1", choice="lang:en")
-    kinds = [(await asyncio.wait_for(changed.get(), 10)) for _ in range(3)]
-    assert kinds[2]["event"] == "conversation" and kinds[2]["data"]["language"] == "en"
+    told = [(await asyncio.wait_for(changed.get(), 10)) for _ in range(4)]
+    # how it stands at the beginning, then the tap and its reply, then the change
+    assert [event["event"] for event in told] == ["conversation", "message", "message", "conversation"]
+    assert [told[number]["data"]["language"] for number in (0, 3)] == ["zh_CN", "en"]
     task.cancel()
 
 

@@ -71,7 +71,8 @@ async def transcript(visitor: Visitor) -> None:
     await visitor.ask(ANSWERED[visitor.language])
     await visitor.ask(SILENT[visitor.language])
     await visitor.answer_to(page.locator(".line:last-child [value=menu]").click())
-    await visitor.answer_to(page.locator(".line:last-child [value=person]").click())
+    for choice in ("person", "queue:leave", "message"):
+        await visitor.answer_to(page.locator(f".line:last-child [value='{choice}']").click())
     await page.locator("#photo").set_input_files({"name": "IMG_2041.jpg", "mimeType": "image/jpeg", "buffer": photo})
     name = {"zh_CN": "用电设备清单（二期扩建）.xlsx", "en": "Equipment list, second extension.xlsx"}[visitor.language]
     await page.locator("#file").set_input_files({"name": name, "mimeType": "application/octet-stream", "buffer": b"1"})

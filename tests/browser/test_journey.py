@@ -82,6 +82,8 @@ async def test_choices_are_made_with_the_keyboard_alone(arrive: Arrive) -> None:
 
 
 async def test_a_message_for_staff_is_written_and_numbered(visitor: Visitor) -> None:
+    await visitor.ask("转人工")
+    await visitor.choose("不等了")
     await visitor.choose("给工作人员留言")
     reply = await visitor.ask("请派人来核对电表底数。")
     await expect(reply).to_contain_text(re.compile(r"编号 LY\d+"))
