@@ -70,7 +70,7 @@ function showQueue() {
   $("queue-none").hidden = waiting.length > 0;
   $("work-loading").hidden = true;
   $("storm").hidden = !queue.storm;
-  if (queue.storm) write($("storm"), "span", queue.storm.message);
+  if (queue.storm) write($("storm"), "span", said("stormy", { text: queue.storm.message || words.storm_default }));
   showNext();
   happen("queue-shown");
 }

@@ -113,17 +113,22 @@ class Agent(Colleague):
         return self.page.locator("#told")
 
 
+def opened(server: str, name: str, config: pytest.Config) -> Iterator[Office]:
+    """Greenline with the sample city in a database of this name, until the tests are through."""
+    with psycopg.connect(plain_url(server), autocommit=True) as db:
+        db.execute(f"CREATE DATABASE {name} TEMPLATE pattern")
+    url = _named(server, name)
+    populate(url)
+    assert config.cache is not None
+    site = Site(url, config.cache.mkdir("site"))
+    yield Office(url, site.ready())
+    site.stop()
+
+
 @pytest.fixture(scope="session")
 def office(server: str, template: str, pytestconfig: pytest.Config) -> Iterator[Office]:
     """Greenline with the sample city."""
-    with psycopg.connect(plain_url(server), autocommit=True) as db:
-        db.execute("CREATE DATABASE office TEMPLATE pattern")
-    url = _named(server, "office")
-    populate(url)
-    assert pytestconfig.cache is not None
-    site = Site(url, pytestconfig.cache.mkdir("site"))
-    yield Office(url, site.ready())
-    site.stop()
+    yield from opened(server, "office", pytestconfig)
 
 
 Hire = Callable[..., Awaitable[Agent]]
