@@ -159,7 +159,14 @@ async def test_a_ring_while_one_is_at_work_is_not_lost(url: str, bell: Bell) -> 
 
 async def test_silence_ends_a_wait_too(bell: Bell) -> None:
     heard = [rung async for rung, _ in _first(bell, 3)]
-    assert heard == [True, False, False]
+    assert heard == [{""}, set(), set()]
+
+
+async def test_what_rang_is_told_with_its_detail(url: str, bell: Bell) -> None:
+    waiting = bell.rings("a", patience=10)
+    await anext(waiting)
+    await ring(url, "a|17")
+    assert await anext(waiting) == {"a|17"}
 
 
 async def _first(bell: Bell, count: int):  # type: ignore[no-untyped-def]
