@@ -105,7 +105,7 @@ async def test_times_come_back_in_utc(store: Store) -> None:
 
 async def listen(bell: Bell, topic: str, heard: asyncio.Queue[bool], *, patience: float = 30) -> None:
     async for rung in bell.rings(topic, patience=patience):
-        heard.put_nowait(rung)
+        heard.put_nowait(bool(rung))
 
 
 async def ring(url: str, topic: str, *, commit: bool = True) -> None:
