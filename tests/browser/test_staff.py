@@ -23,7 +23,7 @@ from tests.browser.conftest import Site
 from tests.browser.staff_site import PASSWORD, PEOPLE, Colleague, come, cookie, populate
 from tests.browser.test_quality import SHIFTS
 from tests.browser.visitor import enter
-from tests.conftest import ROOT, _named
+from tests.conftest import ROOT, _named, _numbers
 
 pytestmark = pytest.mark.browser
 SPOILED: Final = ROOT / "tests" / "data" / "archive" / "spoiled.csv"
@@ -60,9 +60,10 @@ class Town:
 @pytest.fixture(scope="session")
 def town(server: str, template: str, pytestconfig: pytest.Config) -> Iterator[Town]:
     """Greenline with the sample city and one member of staff a role."""
+    name = f"town_{next(_numbers)}"  # a module that borrows this fixture gets a town of its own
     with psycopg.connect(plain_url(server), autocommit=True) as db:
-        db.execute("CREATE DATABASE town TEMPLATE pattern")
-    url = _named(server, "town")
+        db.execute(f"CREATE DATABASE {name} TEMPLATE pattern")
+    url = _named(server, name)
     populate(url)
     assert pytestconfig.cache is not None
     site = Site(url, pytestconfig.cache.mkdir("site"))
