@@ -8,7 +8,6 @@ import uuid
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated, Any, Final
-from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Form, Header, Request, UploadFile
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
@@ -17,8 +16,9 @@ from pydantic import BaseModel, Field
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 import templates
-from api import guard
+from api import files, guard
 from api.callers import encrypted
+from api.files import FileView
 from api.guard import Limited, Limits, OwnPages
 from api.pages import language_of, static
 from api.problems import RESPONSES
@@ -34,6 +34,7 @@ from desk.store import notify
 router = APIRouter(prefix="/api/v1/chat", tags=["chat"], responses=RESPONSES, dependencies=[OwnPages])
 pages = APIRouter(include_in_schema=False, dependencies=[OwnPages])
 COOKIE: Final = "greenline_chat"
+FILES: Final = "/api/v1/chat/attachments"
 KEPT: Final = 90 * 24 * 3600  # seconds a browser remembers its conversation
 LONGEST: Final = 20_000  # characters of one message
 PAGE: Final = 200  # lines read at a time
@@ -106,16 +107,6 @@ class SourceView(BaseModel):
     article: str
 
 
-class FileView(BaseModel):
-    """A file of this conversation."""
-
-    id: str | None
-    name: str
-    media_type: str
-    size: int
-    url: str | None
-
-
 class MessageView(BaseModel):
     """One line of the conversation."""
 
@@ -150,13 +141,6 @@ def view(line: RecordLine) -> MessageView:
     """A record line for its customer."""
     body = line.body
     client = line.external_id.partition(":")[2] if line.direction == Direction.IN and line.external_id else None
-    files = [
-        FileView(
-            **{k: f[k] for k in ("id", "name", "media_type", "size")},
-            url=f"/api/v1/chat/attachments/{f['id']}" if f["id"] else None,
-        )
-        for f in body.get("attachments", [])
-    ]
     return MessageView(
         id=line.id or 0,
         direction=line.direction,
@@ -168,7 +152,7 @@ def view(line: RecordLine) -> MessageView:
         choice=body.get("choice"),
         choices=body.get("choices", []),
         sources=body.get("sources", []),
-        attachments=files,
+        attachments=files.shown(body.get("attachments", []), FILES),
         location=body.get("location"),
         at=line.at,
     )
@@ -251,12 +235,12 @@ async def send(
 ) -> Messages:
     """Send a message and get the replies. Repeating a `client_id` changes nothing and gives the first result."""
     _not_too_fast(limits, request, current)
-    files: list[File] = []
+    sent: list[File] = []
     if message.attachments:
         async with use.store.transaction() as db:
             for number in message.attachments:
                 kept = await attachments.of_conversation(db, number, current.id or 0)
-                files.append(File(kept.name, kept.media_type, kept.size, id=kept.id))
+                sent.append(File(kept.name, kept.media_type, kept.size, id=kept.id))
     place = message.location
     inbound = Inbound(
         Channel.WEB,
@@ -264,7 +248,7 @@ async def send(
         digest(token),
         text=message.text,
         choice=message.choice,
-        files=tuple(files),
+        files=tuple(sent),
         location=Location(place.latitude, place.longitude) if place else None,
     )
     received = await use.assistant.receive(inbound)
@@ -338,36 +322,13 @@ async def typing(request: Request, current: Current, db: Tx, limits: Limited) ->
 async def upload(file: UploadFile, request: Request, current: Current, use: Use, db: Tx, limits: Limited) -> FileView:
     """Store a file of at most 20 MB, to be named in a message."""
     _not_too_fast(limits, request, current)
-    content = await file.read(attachments.LARGEST + 1)
-    kept = await attachments.keep(
-        db,
-        use.storage,
-        current.id or 0,
-        name=file.filename or "file",
-        media_type=file.content_type or "application/octet-stream",
-        content=content,
-        at=use.clock.now(),
-    )
-    return FileView(
-        id=kept.id,
-        name=kept.name,
-        media_type=kept.media_type,
-        size=kept.size,
-        url=f"/api/v1/chat/attachments/{kept.id}",
-    )
+    return await files.taken(db, use, current.id or 0, file, FILES)
 
 
 @router.get("/attachments/{number}")
 async def download(number: str, current: Current, use: Use, db: Tx) -> Response:
     """A file of this conversation."""
-    kept = await attachments.of_conversation(db, number, current.id or 0)
-    shown_inline = kept.media_type in attachments.INLINE
-    # anything but a picture is saved, never run in our origin
-    headers = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"}
-    if not shown_inline:
-        headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(kept.name, safe='')}"
-    media = kept.media_type if shown_inline else "application/octet-stream"
-    return Response(await use.storage.get(kept.id), media_type=media, headers=headers)
+    return await files.handed(use, await attachments.of_conversation(db, number, current.id or 0))
 
 
 # -- the page ---------------------------------------------------------------------------------------------------------

@@ -2,14 +2,14 @@
 
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
-from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Response, UploadFile
 from pydantic import BaseModel, Field
 from sqlmodel import col, select
 
+from api import files
 from api.callers import STORABLE
-from api.chat import FileView, Place
+from api.chat import Place, SourceView
 from api.desk_views import (
     ConversationView,
     HeldView,
@@ -21,13 +21,13 @@ from api.desk_views import (
     line_views,
     member,
 )
+from api.files import FileView
 from api.problems import RESPONSES
 from api.queue import Leader, Number, Server
 from api.services import Services, Tx, Use
 from bot import handling
 from desk import agent_messages, attachments, binding, claims, conversations, deliveries, policy, queue
 from desk.areas import manager_of
-from desk.attachments import INLINE, LARGEST
 from desk.canned import replies
 from desk.conversations import Address, Channel, Conversation, Direction, Handler, RecordLine
 from desk.customers import Account
@@ -64,7 +64,7 @@ class AgentMessageIn(BaseModel):
     text: Words = ""
     attachments: list[str] = Field(default=[], max_length=10)
     location: Place | None = None
-    sources: list[dict[str, Any]] = Field(default=[], max_length=5)
+    sources: list[SourceView] = Field(default=[], max_length=5)
     seen: int | None = Field(default=None, ge=0, lt=2**62)
 
 
@@ -168,14 +168,14 @@ async def write(number: Number, message: AgentMessageIn, caller: Server, use: Us
     elif talk.handler == Handler.BOT:
         await handling.open_by(db, number, await _account(db, talk), me, at=at)
     talk = await conversation(db, number, lock=True)
-    files = [await attachments.of_conversation(db, each, number) for each in message.attachments]
+    kept = [await attachments.of_conversation(db, each, number) for each in message.attachments]
     body: dict[str, Any] = {}
-    if files:
-        body["attachments"] = [{"id": f.id, "name": f.name, "media_type": f.media_type, "size": f.size} for f in files]
+    if kept:
+        body["attachments"] = [{"id": f.id, "name": f.name, "media_type": f.media_type, "size": f.size} for f in kept]
     if message.location:
         body["location"] = message.location.model_dump()
     if message.sources:
-        body["sources"] = message.sources
+        body["sources"] = [source.model_dump() for source in message.sources]
     rules = (await policy.current(db, at=at)).queue
     held = await agent_messages.hold(
         db, talk, me.id or 0, message.client_id, message.text, body,
@@ -217,25 +217,13 @@ async def retry(number: Number, line: Number, caller: Server, use: Use, db: Tx) 
 async def upload(number: Number, file: UploadFile, caller: Server, use: Use, db: Tx) -> FileView:
     """Store a file of at most 20 MB, to be named in a message."""
     await conversation(db, number)
-    content = await file.read(LARGEST + 1)
-    kept = await attachments.keep(
-        db, use.storage, number, name=file.filename or "file",
-        media_type=file.content_type or "application/octet-stream", content=content, at=use.clock.now(),
-    )  # fmt: skip
-    url = f"/api/v1/conversations/{number}/attachments/{kept.id}"
-    return FileView(id=kept.id, name=kept.name, media_type=kept.media_type, size=kept.size, url=url)
+    return await files.taken(db, use, number, file, f"/api/v1/conversations/{number}/attachments")
 
 
 @router.get("/{number}/attachments/{file}")
 async def download(number: Number, file: str, caller: Server, use: Use, db: Tx) -> Response:
     """A file of this conversation."""
-    kept = await attachments.of_conversation(db, file, number)
-    inline = kept.media_type in INLINE
-    headers = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"}
-    if not inline:
-        headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(kept.name, safe='')}"
-    media = kept.media_type if inline else "application/octet-stream"
-    return Response(await use.storage.get(kept.id), media_type=media, headers=headers)
+    return await files.handed(use, await attachments.of_conversation(db, file, number))
 
 
 @router.post("/{number}/notes", status_code=201)

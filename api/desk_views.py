@@ -9,8 +9,10 @@ from sqlalchemy import text
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from api import files
 from api.callers import Caller
-from api.chat import ChoiceView, FileView, Place, SourceView
+from api.chat import ChoiceView, Place, SourceView
+from api.files import FileView
 from bot.handling import number
 from desk import claims, masks, policy, presence, queue, staff, storm
 from desk.agent_messages import AgentMessage
@@ -200,17 +202,12 @@ def line_view(line: RecordLine, delivery: Delivery | None = None) -> LineView:
     body = line.body
     who = {Direction.IN: "customer", Direction.NOTE: "agent"}.get(Direction(line.direction))
     who = who or ("system" if line.by in ("system", "greenline") else "bot" if line.by == "bot" else "agent")
-    files = [
-        FileView(
-            **{k: f[k] for k in ("id", "name", "media_type", "size")},
-            url=f"/api/v1/conversations/{line.conversation_id}/attachments/{f['id']}" if f["id"] else None,
-        )
-        for f in body.get("attachments", [])
-    ]
+    folder = f"/api/v1/conversations/{line.conversation_id}/attachments"
     return LineView(
         id=line.id or 0, direction=line.direction, by=line.by, who=who, name=body.get("name", ""), text=line.text,
         choice=body.get("choice"), choices=body.get("choices", []), sources=body.get("sources", []),
-        attachments=files, album=body.get("album"), location=body.get("location"), at=line.at,
+        attachments=files.shown(body.get("attachments", []), folder), album=body.get("album"),
+        location=body.get("location"), at=line.at,
         client_id=body.get("client_id"), fate=delivery.fate if delivery else None,
         cause=delivery.cause if delivery else None, mentions=body.get("mentions", []),
         whisper=body.get("whisper", False), via=body.get("via", ""),
