@@ -110,13 +110,10 @@ class Usher:
         if not rules.auto_offer:
             return
         async with self._store.transaction() as db:
-            line = [each for each in await queue.line(db) if each.status == Status.WAITING]
-            seats = await presence.overview(db)
-        for each in line:
-            fit = [s.staff_id for s, _ in seats if _fits(s.skills, each.skill) and _fits(s.languages, each.language)]
+            line = [each.entry for each in await queue.line(db) if each.status == Status.WAITING]
+        for number in line:
             async with self._store.transaction() as db:
-                whom = fit or [s.staff_id for s, _ in seats]
-                await claims.offer(db, rules, each.entry, whom, manager=each.manager, at=at)
+                await claims.offer(db, rules, number, at=at)
 
     async def _expire(self) -> None:
         at = self._clock.now()
@@ -156,10 +153,6 @@ class Usher:
                     address = await db.get_one(Address, conversation.address_id)
                     await say(db, conversation, address, [reply], None, at, by="system")
                     db.add(conversation)
-
-
-def _fits(has: list[str], wanted: str) -> bool:
-    return not wanted or not has or wanted in has
 
 
 _RAN_OUT: Final = text(

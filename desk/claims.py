@@ -36,25 +36,27 @@ class Claim:
     why: dict[str, Any]
 
 
-# A language that nobody at work speaks is anybody's, and so is a skill that none of those has who could talk. A locked
-# head is skipped, for it is just leaving the line: claims lock none that they cannot take (the seat is theirs before),
-# and who locks without taking holds `LINE`.
+# A language that nobody at work speaks is anybody's, and so is a skill that none of those has who could talk.
+# `who` is the seat of an agent, `q` the entry, `live` the seats of all who are at work.
+_SPEAKS: Final = """(jsonb_exists({who}.languages, q.language) OR NOT EXISTS (
+  SELECT FROM live WHERE jsonb_exists(live.languages, q.language)))"""
+_KNOWS: Final = """(q.skill = '' OR {who}.skills = '[]' OR jsonb_exists({who}.skills, q.skill) OR NOT EXISTS (
+  SELECT FROM live WHERE (live.skills = '[]' OR jsonb_exists(live.skills, q.skill))
+    AND (jsonb_exists(live.languages, q.language) OR NOT jsonb_exists({who}.languages, q.language))))"""
+_LIVE: Final = "live AS (SELECT * FROM seat WHERE status = 'online' AND heartbeat_at > :alive)"
+
+# A locked head is skipped, for it is just leaving the line: claims lock none that they cannot take (the seat is theirs
+# before), and who locks without taking holds `LINE`.
 _CLAIM: Final = text(
     f"""
-    WITH live AS (
-        SELECT * FROM seat WHERE status = 'online' AND heartbeat_at > :alive
-    ), me AS (
+    WITH {_LIVE}, me AS (
         SELECT * FROM live WHERE staff_id = :me
     ), line AS (
         SELECT q.id, {RANK_SQL} AS rank, q.joined_at, q.skill, q.language, q.status, q.offered_to,
           CASE
             WHEN q.status = 'offered' AND q.offered_to <> :me THEN 'offered'
-            WHEN NOT (jsonb_exists(me.languages, q.language) OR NOT EXISTS (
-              SELECT FROM live WHERE jsonb_exists(live.languages, q.language))) THEN 'language'
-            WHEN NOT (q.skill = '' OR me.skills = '[]' OR jsonb_exists(me.skills, q.skill) OR NOT EXISTS (
-              SELECT FROM live WHERE (live.skills = '[]' OR jsonb_exists(live.skills, q.skill))
-                AND (jsonb_exists(live.languages, q.language) OR NOT jsonb_exists(me.languages, q.language))
-              )) THEN 'skill'
+            WHEN NOT {_SPEAKS.format(who="me")} THEN 'language'
+            WHEN NOT {_KNOWS.format(who="me")} THEN 'skill'
             ELSE ''
           END AS cause
         FROM queue_entry q CROSS JOIN me LEFT JOIN account a ON a.id = q.account_id
@@ -187,12 +189,14 @@ async def held(db: AsyncSession, conversation_id: int) -> Conversation:
 
 # the manager of the customer's area first, then whoever has been free the longest; a seat is reserved at once
 _OFFER: Final = text(
-    """
-    WITH candidate AS (
+    f"""
+    WITH {_LIVE}, candidate AS (
         SELECT s.staff_id FROM seat s JOIN staff m ON m.id = s.staff_id AND m.disabled_at IS NULL
+          JOIN queue_entry q ON q.id = :number LEFT JOIN account a ON a.id = q.account_id
+          LEFT JOIN area r ON r.id = a.area_id
         WHERE s.status = 'online' AND s.heartbeat_at > :alive AND s.load < s.capacity AND NOT s.staff_id = ANY(:but)
-          AND s.staff_id = ANY(:fit)
-        ORDER BY (s.staff_id = :manager) DESC NULLS LAST, s.load::float / s.capacity,
+          AND {_SPEAKS.format(who="s")} AND {_KNOWS.format(who="s")}
+        ORDER BY (s.staff_id = r.manager_id) DESC NULLS LAST, s.load::float / s.capacity,
           (SELECT max(claimed_at) FROM queue_entry q WHERE q.agent_id = s.staff_id) NULLS FIRST, s.staff_id
         LIMIT 1 FOR UPDATE OF s SKIP LOCKED
     )
@@ -202,13 +206,12 @@ _OFFER: Final = text(
 )
 
 
-async def offer(db: AsyncSession, rules: QueueRules, number: int, fit: list[int], *, manager: int | None,
-                at: datetime) -> int | None:  # fmt: skip
+async def offer(db: AsyncSession, rules: QueueRules, number: int, *, at: datetime) -> int | None:
     """Offer a waiting customer to the agent who should have them; whose, or None when nobody is free."""
     declined = (await queue.entry(db, number)).declined
     alive = at - timedelta(seconds=rules.lease_s)
     for but in ([*declined], []) if declined else ([],):
-        facts = {"alive": alive, "but": but, "fit": fit, "manager": manager}
+        facts = {"alive": alive, "but": but, "number": number}
         chosen = (await db.execute(_OFFER, facts)).scalar()
         if chosen is not None:
             break

@@ -7,6 +7,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
 
 from desk import claims, presence, queue
+from desk.areas import Area
 from desk.conversations import Conversation
 from desk.customers import Account
 from desk.errors import EntryTaken, NoCapacity, NotAtDesk, NotYours, OutOfTurn, UnknownStaff, UnknownWait
@@ -286,9 +287,21 @@ async def test_every_stored_line_replays_to_the_customer_who_was_claimed(store: 
 # -- offers -----------------------------------------------------------------------------------------------------------
 
 
-async def offer(store: Store, number: int, fit: list[int], *, manager: int | None = None, at: float = 0) -> int | None:
+async def offer(store: Store, number: int, *, at: float = 0) -> int | None:
     async with store.transaction() as db:
-        return await claims.offer(db, RULES, number, fit, manager=manager, at=after(at))
+        return await claims.offer(db, RULES, number, at=after(at))
+
+
+async def managed(store: Store, number: int, manager: int) -> None:
+    """Let an agent be the manager of the area in which a waiting customer lies."""
+    async with store.transaction() as db:
+        area = Area(name=f"area {number}", manager_id=manager)
+        db.add(area)
+        await db.flush()
+        entry = await queue.entry(db, number)
+        account = await db.get_one(Account, entry.account_id)
+        account.area_id = area.id
+        db.add(account)
 
 
 async def decline(store: Store, number: int, staff_id: int | None, *, at: float = 0) -> bool:
@@ -299,7 +312,7 @@ async def decline(store: Store, number: int, staff_id: int | None, *, at: float 
 async def test_an_offer_reserves_the_seat_and_is_accepted_without_counting_twice(store: Store) -> None:
     number = await floor.join(store, Rank.B)
     agent = await floor.agent(store, capacity=1)
-    assert await offer(store, number, [agent]) == agent
+    assert await offer(store, number) == agent
     entry = await floor.entry(store, number)
     assert (entry.status, entry.offered_to, entry.offer_until) == ("offered", agent, after(RULES.offer_s))
     assert await floor.load(store, agent) == 1
@@ -312,7 +325,7 @@ async def test_an_offer_reserves_the_seat_and_is_accepted_without_counting_twice
 async def test_a_full_agent_still_accepts_their_offer_by_pressing_next(store: Store) -> None:
     number = await floor.join(store, Rank.B)
     agent = await floor.agent(store, capacity=1)
-    await offer(store, number, [agent])
+    await offer(store, number)
     await floor.join(store, Rank.A, at=after(1))
     taken = await floor.claim(store, agent, at=after(2))
     assert taken is not None and taken.entry.id == number
@@ -322,7 +335,7 @@ async def test_a_full_agent_still_accepts_their_offer_by_pressing_next(store: St
 async def test_what_is_offered_to_a_colleague_is_passed_over(store: Store) -> None:
     number = await floor.join(store, Rank.B)
     one, other = await floor.agent(store), await floor.agent(store)
-    await offer(store, number, [one])
+    assert await offer(store, number) == one
     assert await floor.claim(store, other) is None
     behind = await floor.join(store, Rank.B, at=after(1))
     taken = await floor.claim(store, other, at=after(2))
@@ -335,17 +348,17 @@ async def test_what_is_offered_to_a_colleague_is_passed_over(store: Store) -> No
 async def test_a_declined_offer_goes_to_the_next_and_keeps_its_place(store: Store) -> None:
     number = await floor.join(store, Rank.B)
     one, other = await floor.agent(store), await floor.agent(store)
-    assert await offer(store, number, [one, other], manager=one) == one
+    assert await offer(store, number) == one
     assert not await decline(store, number, other)
     assert await decline(store, number, one)
     entry = await floor.entry(store, number)
     assert (entry.status, entry.joined_at, entry.declined, entry.offered_to) == ("waiting", MONDAY, [one], None)
-    assert await offer(store, number, [one, other], manager=one) == other
+    assert await offer(store, number) == other
     assert not await decline(store, number, None, at=RULES.offer_s - 1)
     assert await decline(store, number, None, at=RULES.offer_s)
     assert not await decline(store, number, None, at=RULES.offer_s)
     # when everybody has declined it begins again
-    assert await offer(store, number, [one, other], manager=one) == one
+    assert await offer(store, number) == one
     assert (await floor.load(store, one), await floor.load(store, other)) == (1, 0)
     await consistent(store, number)
 
@@ -353,25 +366,38 @@ async def test_a_declined_offer_goes_to_the_next_and_keeps_its_place(store: Stor
 async def test_the_manager_of_the_area_comes_first_but_keeps_nobody_waiting(store: Store) -> None:
     number, second = await floor.join(store, Rank.A), await floor.join(store, Rank.A)
     other, manager = await floor.agent(store), await floor.agent(store, capacity=1)
-    assert await offer(store, number, [other, manager], manager=manager) == manager
-    assert await offer(store, second, [other, manager], manager=manager) == other
+    for each in (number, second):
+        await managed(store, each, manager)
+    assert await offer(store, number) == manager
+    assert await offer(store, second) == other
 
 
 async def test_offers_go_to_whoever_holds_the_least_and_has_been_free_the_longest(store: Store) -> None:
     one, other = await floor.agent(store), await floor.agent(store)
     numbers = [await floor.join(store, Rank.B, at=after(n)) for n in range(4)]
     await floor.claim(store, one, at=after(10))
-    assert await offer(store, numbers[1], [one, other], at=11) == other
+    assert await offer(store, numbers[1], at=11) == other
     await floor.claim(store, other, at=after(12), wanted=numbers[1])
-    assert await offer(store, numbers[2], [one, other], at=13) == one
+    assert await offer(store, numbers[2], at=13) == one
+
+
+async def test_offers_go_only_to_who_could_claim_or_to_anybody_where_nobody_could(store: Store) -> None:
+    other = await floor.agent(store, skills=["billing"])
+    number = await floor.join(store, Rank.B, skill="fault")
+    assert await offer(store, number) == other, "a skill that nobody at work has is anybody's"
+    fitter = await floor.agent(store, skills=["fault"], capacity=1)
+    second, third = [await floor.join(store, Rank.B, skill="fault", at=after(n)) for n in (1, 2)]
+    assert await offer(store, second, at=3) == fitter
+    assert await offer(store, third, at=3) is None, "whoever has the skill is at work and will be free"
 
 
 async def test_nobody_free_is_no_offer_and_locks_nobody(store: Store) -> None:
     number = await floor.join(store, Rank.A)
-    full, resting = await floor.agent(store, capacity=1), await floor.agent(store, status=Presence.BREAK)
+    full = await floor.agent(store, capacity=1)
+    await floor.agent(store, status=Presence.BREAK)
     async with store.transaction() as db:
         await presence.carry(db, {full: 1})
-        assert await claims.offer(db, RULES, number, [full, resting], manager=None, at=MONDAY) is None
+        assert await claims.offer(db, RULES, number, at=MONDAY) is None
         taken = await floor.claim(store, await floor.agent(store))
         assert taken is not None and taken.entry.id == number
 
@@ -381,9 +407,9 @@ async def test_what_is_gone_is_not_offered_and_no_seat_is_kept(store: Store) -> 
     agent = await floor.agent(store)
     async with store.transaction() as db:
         await queue.entry(db, number, lock=True)
-        assert await offer(store, number, [agent]) is None
+        assert await offer(store, number) is None
     await floor.claim(store, agent)
-    assert await offer(store, number, [agent]) is None
+    assert await offer(store, number) is None
     assert await floor.load(store, agent) == 1
 
 

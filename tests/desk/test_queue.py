@@ -168,7 +168,7 @@ async def test_whoever_leaves_while_being_offered_frees_the_seat(store: Store) -
     number = await floor.join_as(store, talk, account)
     agent = await floor.agent(store, capacity=1)
     async with store.transaction() as db:
-        assert await claims.offer(db, RULES, number, [agent], manager=None, at=MONDAY) == agent
+        assert await claims.offer(db, RULES, number, at=MONDAY) == agent
     assert await floor.load(store, agent) == 1
     left = await floor.leave(store, talk)
     assert left is not None and left.offered_to is None and left.offer_until is None

@@ -209,7 +209,7 @@ class Line(RuleBasedStateMachine):
     @rule(data=st.data())
     def offer(self, data: st.DataObject) -> None:
         customer = data.draw(st.sampled_from(sorted(self.waits)))
-        chosen = self.do(claims.offer, RULES, self.numbers[customer], self.stage.staff, manager=None)
+        chosen = self.do(claims.offer, RULES, self.numbers[customer])
         free = [n for n in range(AGENTS) if n not in self.away and self.load(n) < CAPACITY]
         if self.waits[customer].status != "waiting" or not free:
             assert chosen is None
