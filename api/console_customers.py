@@ -1,12 +1,15 @@
 """Staff pages about customers: the list that searches as one types, and everything about one account."""
 
 import tempfile
+from collections.abc import Awaitable, Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse, Response
 from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.background import BackgroundTask
 
 import templates
@@ -22,7 +25,7 @@ from desk.areas import Area
 from desk.classification import Classification
 from desk.conversations import Contact, Conversation, RecordLine
 from desk.customers import Account, AccountContact, AccountYear, Customer
-from desk.errors import BadInput, DeskError, ReasonMissing, UnknownAccount, UnknownStaff, WrongRole
+from desk.errors import BadInput, DeskError, ReasonMissing, UnknownAccount
 from desk.permissions import Permission, Role
 from desk.staff import Staff
 from desk.tiers import Tier
@@ -192,23 +195,35 @@ async def bind(
         return await _shown(request, use, caller, db, found, made=made)
 
 
+Deed = Callable[[AsyncSession, Account, datetime], Awaitable[object]]
+
+
+async def _change(
+    no: str, request: Request, use: Services, caller: Caller, form: dict[str, str], deed: Deed, *,
+    opened: str, said: str, field: str,
+) -> Response:  # fmt: skip
+    """Do something to an account; what is wrong stands beside `field` of the part that is `opened`."""
+    async with use.store.transaction() as db:
+        found = await areas.account_for(db, no, role=caller.role, staff_id=caller.staff_id, lock=True)
+        try:
+            await deed(db, found, use.clock.now())
+        except DeskError as error:
+            beside = {opened if isinstance(error, BadInput) else field: complaint(request, error)}
+            return await _shown(request, use, caller, db, found, errors=beside, typed=form, opened=opened)
+    return back(f"/desk/accounts/{found.no}", said)
+
+
 @pages.post("/desk/accounts/{no}/tier")
 async def change_tier(no: No, request: Request, use: Use, caller: Changer) -> Response:
     """Move the account to a tier in mid-year."""
     form = await written(request)
-    async with use.store.transaction() as db:
-        found = await areas.account_for(db, no, role=caller.role, staff_id=caller.staff_id, lock=True)
-        try:
-            if form.get("tier") not in TIERS:
-                raise BadInput(problems=[("", "missing", None)])
-            await customers.set_tier(
-                db, found, Tier(form["tier"]), reason=form.get("reason", ""), by=caller.name, at=use.clock.now()
-            )
-        except DeskError as error:
-            field = "tier" if isinstance(error, BadInput) else "reason-tier"
-            errors = {field: complaint(request, error)}
-            return await _shown(request, use, caller, db, found, errors=errors, typed=form, opened="tier")
-    return back(f"/desk/accounts/{found.no}", "tier_changed")
+
+    async def deed(db: AsyncSession, found: Account, at: datetime) -> None:
+        if form.get("tier") not in TIERS:
+            raise BadInput(problems=[("", "missing", None)])
+        await customers.set_tier(db, found, Tier(form["tier"]), reason=form.get("reason", ""), by=caller.name, at=at)
+
+    return await _change(no, request, use, caller, form, deed, opened="tier", said="tier_changed", field="reason-tier")
 
 
 @pages.post("/desk/accounts/{no}/designation")
@@ -216,15 +231,15 @@ async def designate(no: No, request: Request, use: Use, caller: Changer) -> Resp
     """Name the account important, or take that back; both with a reason."""
     form = await written(request)
     ends = form.get("act") == "end"
-    async with use.store.transaction() as db:
-        found = await areas.account_for(db, no, role=caller.role, staff_id=caller.staff_id, lock=True)
-        verb = customers.end_designation if ends else customers.designate
-        try:
-            await verb(db, found, reason=form.get("reason", ""), by=caller.name, at=use.clock.now())
-        except ReasonMissing as error:
-            errors = {"reason-designation": complaint(request, error)}
-            return await _shown(request, use, caller, db, found, errors=errors, typed=form, opened="designation")
-    return back(f"/desk/accounts/{found.no}", "designation_ended" if ends else "designated")
+    verb = customers.end_designation if ends else customers.designate
+
+    async def deed(db: AsyncSession, found: Account, at: datetime) -> None:
+        await verb(db, found, reason=form.get("reason", ""), by=caller.name, at=at)
+
+    said = "designation_ended" if ends else "designated"
+    return await _change(
+        no, request, use, caller, form, deed, opened="designation", said=said, field="reason-designation"
+    )
 
 
 @pages.post("/desk/accounts/{no}/proxy")
@@ -232,15 +247,13 @@ async def give_to_proxy(no: No, request: Request, use: Use, caller: Editor) -> R
     """Let a village electrician look after the account, or take it back from the one who does."""
     form = await written(request)
     ends = form.get("act") == "end"
-    async with use.store.transaction() as db:
-        found = await areas.account_for(db, no, role=caller.role, staff_id=caller.staff_id, lock=True)
-        try:
-            proxy = None if ends else await staff.by_name(db, form.get("proxy", ""))
-            await areas.give_to_proxy(db, [found], proxy, by=caller.name, at=use.clock.now())
-        except (UnknownStaff, WrongRole) as error:
-            errors = {"proxy": complaint(request, error)}
-            return await _shown(request, use, caller, db, found, errors=errors, typed=form, opened="proxy")
-    return back(f"/desk/accounts/{found.no}", "proxy_taken" if ends else "proxy_given")
+
+    async def deed(db: AsyncSession, found: Account, at: datetime) -> None:
+        proxy = None if ends else await staff.by_name(db, form.get("proxy", ""))
+        await areas.give_to_proxy(db, [found], proxy, by=caller.name, at=at)
+
+    said = "proxy_taken" if ends else "proxy_given"
+    return await _change(no, request, use, caller, form, deed, opened="proxy", said=said, field="proxy")
 
 
 @pages.post("/desk/accounts/{no}/coal-mine")
@@ -248,13 +261,9 @@ async def mark_coal_mine(no: No, request: Request, use: Use, caller: Editor) -> 
     """Mark the account as a coal mine, or no longer; both with a reason."""
     form = await written(request)
     coal_mine = form.get("coal_mine") == "yes"
-    async with use.store.transaction() as db:
-        found = await areas.account_for(db, no, role=caller.role, staff_id=caller.staff_id, lock=True)
-        try:
-            await customers.set_coal_mine(
-                db, found, coal_mine, reason=form.get("reason", ""), by=caller.name, at=use.clock.now()
-            )
-        except ReasonMissing as error:
-            errors = {"reason-coal_mine": complaint(request, error)}
-            return await _shown(request, use, caller, db, found, errors=errors, typed=form, opened="coal_mine")
-    return back(f"/desk/accounts/{found.no}", "coal_mine_set" if coal_mine else "coal_mine_ended")
+
+    async def deed(db: AsyncSession, found: Account, at: datetime) -> None:
+        await customers.set_coal_mine(db, found, coal_mine, reason=form.get("reason", ""), by=caller.name, at=at)
+
+    said = "coal_mine_set" if coal_mine else "coal_mine_ended"
+    return await _change(no, request, use, caller, form, deed, opened="coal_mine", said=said, field="reason-coal_mine")
