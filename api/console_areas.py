@@ -50,7 +50,7 @@ async def _listed(
             except DeskError as error:
                 wrong = {**wrong, "proxy": complaint(request, error)}
     return render(
-        request, use, caller, "areas", area=None, rows=held, alone=alone + await areas.unassigned(db), errors=wrong,
+        request, use, caller, "areas", area=None, rows=held, alone=alone + await areas.in_no_area(db), errors=wrong,
         typed=given, status=422 if wrong else 200, **facts,
     )  # fmt: skip
 

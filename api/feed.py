@@ -249,7 +249,7 @@ async def _changed(
 
 _CALLS: Final = {
     "queue.offer": "offer", "queue.transfer": "offer",
-    "queue.claim": "assigned", "queue.accept": "assigned", "queue.take_over": "assigned",
+    "queue.claim": "handed", "queue.accept": "handed", "queue.take_over": "handed",
 }  # fmt: skip
 
 

@@ -90,7 +90,7 @@ async def overview(db: AsyncSession) -> list[Territory]:
     return sorted((Territory(*row) for row in found.all()), key=lambda each: each.answered)
 
 
-async def unassigned(db: AsyncSession) -> int:
+async def in_no_area(db: AsyncSession) -> int:
     """How many accounts that are supplied lie in no area."""
     query = select(func.count(col(Account.id))).where(col(Account.area_id).is_(None))
     return (await db.exec(query.where(col(Account.standing) == Standing.ACTIVE))).one()

@@ -204,7 +204,7 @@ export function step(by) {
 
 on("queue", hearQueue);
 on("conversation", keep);
-on("assigned", keep);
+on("handed", keep);
 on("opened", () => {
   showMine();
   showQueue();

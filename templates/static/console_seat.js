@@ -141,10 +141,10 @@ export function notify(text, conversation) {
 
 const taken = new Set(); // claimed by hand, here
 on("claimed", ({ id }) => taken.add(id));
-on("assigned", (view) => {
+on("handed", (view) => {
   if (document.body.dataset.claiming || taken.delete(view.id)) return;
   play(ASSIGNED);
-  const text = said("assigned", { name: nameOf(view) });
+  const text = said("handed", { name: nameOf(view) });
   announce(text);
   notify(text, view.id);
 });

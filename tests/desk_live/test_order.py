@@ -54,8 +54,8 @@ async def test_an_a_customer_who_comes_last_is_served_first_then_first_come_firs
         assert stored == sorted(stored, key=lambda each: (each["rank"], each["joined_at"], each["entry"]))
         [first, *_] = [each for each in stored if not each["cause"]]
         assert event.subject == f"queue:{first['entry']}" and first is stored[0]
-    await until(lambda: len(agent.heard("assigned")) == 12)
-    told = [data["id"] for data in agent.heard("assigned")]
+    await until(lambda: len(agent.heard("handed")) == 12)
+    told = [data["id"] for data in agent.heard("handed")]
     assert told == [before.conversation, *served]
 
 
