@@ -2,15 +2,11 @@
 
 import asyncio
 import contextlib
-import getpass
-import json
 import logging
 import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from itertools import groupby
-from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
 import typer
@@ -21,7 +17,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 import migrations
 import templates
-from api import archive_commands, commands, queue_commands, server, tier_commands
+from api import archive_commands, commands, guide_commands, queue_commands, server, tier_commands
 from api.services import Services
 from bot.assistant import Assistant
 from bot.codes import Codes
@@ -40,15 +36,14 @@ from desk.errors import DatabaseDown, DeskError, SetupError
 from desk.settings import Settings, secret_key
 from desk.store import Bell, Store
 from knowledge import entries, learning
-from knowledge.importer import Drafted, ImportProblem
+from knowledge.importer import ImportProblem
+from knowledge.search import Finding
 
 cli = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     help="绿线 Greenline: customer service for large power customers.",
 )
-guide_cli = typer.Typer(no_args_is_help=True, help="Ask, import and examine the service guide.")
-cli.add_typer(guide_cli, name="guide")
 out: Final = Console()
 err: Final = Console(stderr=True)
 log = logging.getLogger("greenline")
@@ -395,107 +390,13 @@ archive_commands.install(cli, _opened, out)
 queue_commands.install(cli, _opened, migrations.upgrade, out)
 
 
-@guide_cli.command("ask")
-def guide_ask(text: Annotated[str, typer.Argument(help="A question as a customer would type it.")]) -> None:
-    """What the guide answers."""
-    with _plainly():
-        config = settings.load()
-        with database(config) as url:
-            prepare(url)
-            asyncio.run(_ask(config, url, text))
-
-
-@guide_cli.command("import")
-def guide_import(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="txt, md, docx, pdf or html.")],
-    yes: Annotated[bool, typer.Option("--yes", help="Publish without asking.")] = False,
-) -> None:
-    """Split a service guide into entries, show them, and after confirmation answer from them."""
-    from knowledge import editions, importer
-
-    with _plainly():
-        config = settings.load()
-        with _waiting("reading", config):
-            drafted = importer.split(importer.read(file))
-        with database(config) as url:
-            prepare(url)
-            changes = _in_one_transaction(url, lambda db: editions.compare(db, drafted))
-            _preview(drafted, changes, config.locale)
-            if not (changes["new"] or changes["changed"] or changes["withdrawn"]):
-                return
-            if not yes and not typer.confirm(templates.render_text("_import_confirm", config.locale)):
-                raise typer.Exit(1)
-            by, at = getpass.getuser(), SystemClock().now()
-            with _waiting("publishing", config):
-                written, withdrawn = _in_one_transaction(url, lambda db: editions.publish(db, drafted, by=by, at=at))
-    done = templates.render_text("_import_done", config.locale, written=written, withdrawn=withdrawn)
-    out.print(done, style="green", highlight=False)
-
-
-def _preview(drafted: list[Drafted], changes: dict[str, list[str]], language: str) -> None:
-    """The entries as a table, a chapter a section, then what publishing would change."""
-    known = {key: change for change, keys in changes.items() for key in keys}
-    for document, part in groupby(drafted, key=lambda each: each.draft.document):
-        table = Table(title=f"《{document}》", title_justify="left", expand=True)
-        for column, share in (("article", None), ("title", 2), ("answer", 3), ("change", None), ("notes", None)):
-            table.add_column(templates.label(f"import_{column}", language), no_wrap=True, ratio=share)
-        chapter = ""
-        for each in part:
-            if each.chapter != chapter:
-                chapter = each.chapter
-                table.add_section()
-                table.add_row("", Text(chapter, "bold"))
-            notes = "、".join(templates.label(f"import_{warning}", language) for warning in each.warnings)
-            change = templates.label(f"import_{known[each.key]}", language)
-            answer = " ".join(each.draft.answer.split())
-            # as plain text: a guide may contain [brackets] that mean something to the terminal
-            table.add_row(*map(Text, (each.draft.article, each.draft.title, answer[:60], change, notes)))
-        out.print(table)
-    counts = {change: len(keys) for change, keys in changes.items()}
-    out.print(templates.render_text("_import_counts", language, entries=len(drafted), **counts), highlight=False)
-
-
-async def _ask(config: Settings, url: str, text: str) -> None:
+async def _find(config: Settings, url: str, text: str) -> Finding:
     async with wired(config, url, telegram=False) as services:
         await services.mind.load()
-        finding = await services.mind.find(text)
-    out.print(f"{finding.decision} ({finding.confidence:.0%})", style="bold", highlight=False)
-    for number, match in enumerate(finding.matches):
-        entry = match.entry
-        out.print(f"  {match.score:5.1%}  {entry.key} v{entry.version}  {entry.title}", highlight=False)
-        if number == 0 and finding.decision == "answer":
-            out.print(f"\n{entry.answer.strip()}\n《{entry.document}》{entry.article}\n", highlight=False)
+        return await services.mind.find(text)
 
 
-@guide_cli.command("evaluate")
-def guide_evaluate(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="JSON lines: questions or intents.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
-) -> None:
-    """Examine search or intents with labelled questions: accuracy by style, and latency."""
-    from knowledge import evaluate
-
-    with _plainly():
-        config = settings.load()
-    try:
-        report = evaluate.run(
-            file,
-            encoder=config.encoder,
-            cache=config.data_dir / "cache" if config.data_dir.exists() else None,
-        )
-    except evaluate.BadExamination as error:
-        err.print(f"{file}:{error.line}: {error.problem}", style="red", highlight=False, soft_wrap=True)
-        raise typer.Exit(2) from None
-    if as_json:
-        out.print_json(json.dumps(report, ensure_ascii=False))
-        return
-    for name, value in report.items():
-        if isinstance(value, dict):
-            out.print(f"{name}:", style="bold")
-            for part, figures in value.items():
-                out.print(f"  {part:14} {figures}", highlight=False)
-        else:
-            out.print(f"{name:14} {value}", highlight=False)
+guide_commands.install(cli, guide_commands.Means(_plainly, _opened, _waiting, _in_one_transaction, _find), out, err)
 
 
 def main() -> None:
