@@ -4,7 +4,7 @@
 const part = (name) => import(document.querySelector(`link[rel=modulepreload][href*="/${name}.js"]`).href);
 const [connection, transcript] = await Promise.all(["connection", "transcript"].map(part));
 const { call, fetchPicture, forget, isReached, onNews, post, session, startAfter, store, told, upload } = connection;
-const { $, cloned, dress, lineElement, lines, mark, place, plain, reveal, spoken, tell, toEnd, words, write } = transcript;
+const { $, cloned, dress, lineElement, lines, mark, openSources, place, plain, reveal, spoken, tell, toEnd, words, write } = transcript;
 
 const embedded = document.body.classList.contains("embedded");
 const [box, tray, notice] = ["text", "tray", "notice"].map($);
@@ -68,26 +68,7 @@ function writes() {
   hush = setTimeout(() => ($("typing").hidden = true), 6000);
 }
 
-// A source opens the entry that was cited, in the version that was cited.
-lines.addEventListener(
-  "toggle",
-  async ({ target }) => {
-    if (!target.open || !target.matches?.(".source") || target.dataset.read) return;
-    const { entry, version } = target.dataset;
-    tell(target, words.opening);
-    try {
-      const found = await call(`/api/v1/guide/entries/${encodeURIComponent(entry)}?version=${version}`);
-      const said = target.closest(".bubble").querySelector(":scope > .words").textContent;
-      const letters = (text) => text.replace(/\s/g, "");
-      write(target, "strong", found.title);
-      tell(target, letters(said).includes(letters(found.answer)) ? words.verbatim : found.answer.trim());
-      target.dataset.read = "yes";
-    } catch (error) {
-      tell(target, told(error) || words.not_opened);
-    }
-  },
-  true,
-);
+openSources(lines, words, (path) => call(`/api/v1${path}`), told);
 
 // A picture that needs the token, where the cookie was refused.
 lines.addEventListener(
@@ -413,6 +394,7 @@ if (embedded) {
   addEventListener("message", ({ source, data }) => {
     if (source === parent && data?.greenline === "open") box.focus();
   });
+  parent.postMessage({ greenline: "ready" }, "*");
 }
 
 async function start() {

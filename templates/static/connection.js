@@ -1,16 +1,11 @@
 // The way to the server: single calls, files, and the live stream of one conversation with everything that was missed.
 
+const { Problem, readEvents, sendFile } = await import(
+  document.querySelector('link[rel=modulepreload][href*="/wire.js"]').href
+);
 const api = "/api/v1/chat";
 const embedded = document.body.classList.contains("embedded");
 const { language } = JSON.parse(document.getElementById("words").textContent);
-
-/** What the server refused, with its own words as the message. Status 0: it was not reached. */
-export class Problem extends Error {
-  constructor(status, body) {
-    super(body?.detail || body?.title || "");
-    Object.assign(this, { status, title: body?.title });
-  }
-}
 
 /** What the server said about a failure; the browser's own words are not for customers. */
 export const told = (error) => (error instanceof Problem && error.message) || "";
@@ -85,24 +80,10 @@ export const post = (message) => call(`${api}/messages`, message);
 
 /** Stores a file and gives its facts; `progress` hears the share that is sent. */
 export function upload(file, progress) {
-  return new Promise((done, failed) => {
-    const [url, headers] = addressed(`${api}/attachments`);
-    const sender = new XMLHttpRequest(); // fetch tells nothing about progress
-    sender.open("POST", url);
-    for (const [name, value] of Object.entries(headers)) sender.setRequestHeader(name, value);
-    sender.responseType = "json";
-    sender.upload.onprogress = (event) => event.total && progress(event.loaded / event.total);
-    sender.onerror = () => {
-      reach(false);
-      failed(new Problem(0));
-    };
-    sender.onload = () => {
-      if (sender.status < 300) done(sender.response);
-      else failed(new Problem(sender.status, sender.response));
-    };
-    const form = new FormData();
-    form.append("file", file);
-    sender.send(form);
+  const [url, headers] = addressed(`${api}/attachments`);
+  return sendFile(url, headers, file, progress).catch((error) => {
+    if (!error.status) reach(false);
+    throw error;
   });
 }
 
@@ -171,45 +152,21 @@ async function catchUp() {
 
 let hangUp = () => {}; // ends the stream
 
-/** Reads the live stream until it ends. fetch instead of EventSource, which cannot send the token. */
+/** Reads the live stream until it ends. */
 async function listen() {
   const [url, headers] = addressed(`${api}/events`);
-  const patience = new AbortController();
-  hangUp = () => patience.abort();
-  let timer;
-  const stillThere = () => {
-    clearTimeout(timer);
-    timer = setTimeout(hangUp, 40000); // the server says something every 15 s
-  };
-  try {
-    stillThere();
-    headers["Last-Event-ID"] = String(last);
-    const answer = await fetch(url, { headers, signal: patience.signal, cache: "no-store" });
-    if (!answer.ok || !answer.body) throw new Problem(answer.status);
-    reach(true);
-    const reader = answer.body.getReader();
-    const decoder = new TextDecoder();
-    for (let buffer = ""; ; ) {
-      const { done, value } = await reader.read();
-      if (done) return;
-      stillThere();
-      buffer += decoder.decode(value, { stream: true });
-      const events = buffer.split(/\r?\n\r?\n/);
-      buffer = events.pop();
-      events.forEach(understand);
-    }
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-function understand(event) {
-  const field = (name) => new RegExp(`^${name}: ?(.*)$`, "m").exec(event)?.[1];
-  if (!field("data")) return;
-  const data = JSON.parse(field("data"));
-  if (field("event") === "conversation") hear.conversation(data);
-  else if (field("event") === "typing") hear.typing();
-  else heard([data]);
+  headers["Last-Event-ID"] = String(last);
+  await readEvents(url, headers, {
+    patience: 40000, // the server says something every 15 s
+    hanging: (end) => (hangUp = end),
+    opened: () => reach(true),
+    hear(name, data) {
+      if (!data) return;
+      if (name === "conversation") hear.conversation(data);
+      else if (name === "typing") hear.typing();
+      else heard([data]);
+    },
+  });
 }
 
 let wake = () => {}; // ends the nap early

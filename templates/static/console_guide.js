@@ -4,7 +4,7 @@ const part = (name) => import(document.querySelector(`link[rel=modulepreload][hr
 const [kit, { call, told }, lines, talk, composer, { choose }] = await Promise.all(
   ["kit", "link", "lines", "talk", "composer", "list"].map(part),
 );
-const { $, announce, cloned, later, on, said, words, write } = kit;
+const { $, announce, cloned, later, on, said, tell, words, write } = kit;
 
 const box = $("question");
 let question = ""; // what is looked up now
@@ -54,13 +54,13 @@ function matchElement(match) {
   write(element, ".share", `${Math.round(match.score * 100)}%`);
   element.match = match;
   const fill = ({ answer, source }) => {
-    lines.tell(element, answer.trim());
+    tell(element, answer.trim());
     write(element, ".cited", citation(source));
   };
   if (match.answer) fill(match);
   element.querySelector("details").addEventListener("toggle", async () => {
     if (match.answer) return;
-    await read(match).then(fill, (error) => lines.tell(element, told(error)));
+    await read(match).then(fill, (error) => tell(element, told(error)));
   });
   element.querySelector(".insert").addEventListener("click", () => insert(element));
   return element;

@@ -1,19 +1,12 @@
 // Small things every part of the console uses: elements from templates, words with facts, times, what is remembered.
 
-export const $ = (id) => document.getElementById(id);
+export const { $, cloned, write, tell, fileElement, openSources } = await import(
+  document.querySelector('link[rel=modulepreload][href*="/bubble.js"]').href
+);
 export const words = JSON.parse($("desk-words").textContent);
 export const me = words.me;
 
 // -- elements ---------------------------------------------------------------------------------------------------------
-
-export const cloned = (id) => $(id).content.firstElementChild.cloneNode(true);
-
-/** Writes text into the first `name` of an element, and gives that. */
-export function write(place, name, text) {
-  const found = place.querySelector(name);
-  if (found.textContent !== String(text)) found.textContent = text;
-  return found;
-}
 
 /** Shows an icon of the set in an element. */
 export const picture = (place, name) => place.querySelector("use").setAttribute("href", `${words.icons}#${name}`);

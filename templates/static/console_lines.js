@@ -1,34 +1,13 @@
 // The lines of a conversation as the desk sees them: how one looks, and where it stands among the others.
 
 const part = (name) => import(document.querySelector(`link[rel=modulepreload][href*="/console_${name}.js"]`).href);
-const [{ $, atClock, cloned, day, named, picture, said, words, write }, { call }] = await Promise.all(
+const [{ $, atClock, cloned, day, fileElement, named, openSources, picture, said, tell, words, write }, { call }] = await Promise.all(
   ["kit", "link"].map(part),
 );
 
 export const lines = $("lines");
 
 // -- how a line looks -------------------------------------------------------------------------------------------------
-
-/** Text as blocks, list lines hanging: the same as the customer sees it. */
-export function tell(place, text) {
-  const parts = text.split("\n").map((each) => {
-    const [, dot, rest] = /^(•|\d{1,2}\.) (.*)$/.exec(each) || [];
-    const block = cloned(dot ? "a-point" : "a-part");
-    if (dot) write(block, "b", `${dot} `);
-    block.append(dot ? rest : each);
-    return block;
-  });
-  place.querySelector(".words").replaceChildren(...(text ? parts : []));
-}
-
-function fileElement(file) {
-  const image = file.url && words.pictures.includes(file.media_type);
-  const element = cloned(image ? "a-picture" : "a-file");
-  if (file.url) element.href = file.url;
-  if (image) Object.assign(element.firstElementChild, { src: file.url, alt: file.name });
-  else write(element, ".name", file.name);
-  return element;
-}
 
 function placeElement({ latitude, longitude }) {
   const element = cloned("a-place");
@@ -73,7 +52,7 @@ export function lineElement(line) {
   element.classList.toggle("whisper", Boolean(line.whisper));
   write(bubble, ".by", speaker(line));
   tell(bubble, line.text || (line.attachments?.length || line.location ? "" : words.chosen));
-  for (const file of line.attachments || []) bubble.append(fileElement(file));
+  for (const file of line.attachments || []) bubble.append(fileElement(file, words.pictures));
   if (line.location) bubble.append(placeElement(line.location));
   for (const source of line.sources || []) bubble.append(sourceElement(source, line.sources.length > 1));
   if (line.choices?.length) {
@@ -126,23 +105,4 @@ export function divide() {
   }
 }
 
-// A source opens the entry that was cited, in the version that was cited.
-lines.addEventListener(
-  "toggle",
-  async ({ target }) => {
-    if (!target.open || !target.matches?.(".source") || target.dataset.read) return;
-    const { entry, version } = target.dataset;
-    tell(target, words.opening);
-    try {
-      const found = await call("GET", `/guide/entries/${encodeURIComponent(entry)}?version=${version}`);
-      const answered = target.closest(".bubble").querySelector(":scope > .words").textContent;
-      const letters = (text) => text.replace(/\s/g, "");
-      write(target, "strong", found.title);
-      tell(target, letters(answered).includes(letters(found.answer)) ? words.verbatim : found.answer.trim());
-      target.dataset.read = "yes";
-    } catch {
-      tell(target, words.not_opened);
-    }
-  },
-  true,
-);
+openSources(lines, words, (path) => call("GET", path), () => "");

@@ -2,14 +2,9 @@
 
 const part = (name) => import(document.querySelector(`link[rel=modulepreload][href*="/console_${name}.js"]`).href);
 const { happen, synchronise, words } = await part("kit");
-
-/** What the server refused, with its own words as the message. Status 0: it was not reached. */
-export class Problem extends Error {
-  constructor(status, body) {
-    super(body?.detail || body?.title || "");
-    Object.assign(this, { status, title: body?.title, code: body?.code });
-  }
-}
+export const { Problem, readEvents, sendFile } = await import(
+  document.querySelector('link[rel=modulepreload][href*="/wire.js"]').href
+);
 
 /** What to say about a failure. */
 export const told = (error) => {
@@ -56,20 +51,8 @@ function signIn() {
 }
 
 /** Brings a file to a conversation; `progress` hears the share that is there. */
-export function upload(conversation, file, progress) {
-  return new Promise((done, failed) => {
-    const sender = new XMLHttpRequest(); // fetch tells nothing about progress
-    sender.open("POST", `/api/v1/conversations/${conversation}/attachments?lang=${words.language}`);
-    sender.responseType = "json";
-    sender.upload.onprogress = (event) => event.total && progress(event.loaded / event.total);
-    sender.onerror = () => failed(new Problem(0));
-    sender.onload = () =>
-      sender.status < 300 ? done(sender.response) : failed(new Problem(sender.status, sender.response));
-    const form = new FormData();
-    form.append("file", file);
-    sender.send(form);
-  });
-}
+export const upload = (conversation, file, progress) =>
+  sendFile(`/api/v1/conversations/${conversation}/attachments?lang=${words.language}`, {}, file, progress);
 
 // -- the stream -------------------------------------------------------------------------------------------------------
 
@@ -95,49 +78,28 @@ function reach(yes) {
 }
 
 async function listen() {
-  const patience = new AbortController();
-  hangUp = () => patience.abort();
-  let timer;
-  const stillThere = () => {
-    clearTimeout(timer);
-    timer = setTimeout(hangUp, 25000); // a beat comes every 8 s
-  };
-  try {
-    stillThere();
-    const headers = last ? { "Last-Event-ID": last } : {};
-    const url = `/api/v1/agents/me/events?beat=answered&lang=${words.language}`;
-    const answer = await fetch(url, { headers, signal: patience.signal, cache: "no-store" });
-    if (answer.status === 401) return signIn();
-    if (!answer.ok || !answer.body) throw new Problem(answer.status);
-    reach(true);
-    happen("connected");
-    const reader = answer.body.getReader();
-    const decoder = new TextDecoder();
-    for (let buffer = ""; ; ) {
-      const { done, value } = await reader.read();
-      if (done) return undefined;
-      stillThere();
-      buffer += decoder.decode(value, { stream: true });
-      const events = buffer.split(/\r?\n\r?\n/);
-      buffer = events.pop();
-      events.forEach(understand);
-    }
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-function understand(event) {
-  const field = (name) => new RegExp(`^${name}: ?(.*)$`, "m").exec(event)?.[1];
-  last = field("id") || last;
-  if (!field("data")) return;
-  const [name, data] = [field("event") || "message", JSON.parse(field("data"))];
-  if (name === "beat") {
-    synchronise(data.at);
-    call("PUT", "/agents/me/beat").catch(() => {});
-  } else {
-    happen(name, data);
-  }
+  const url = `/api/v1/agents/me/events?beat=answered&lang=${words.language}`;
+  await readEvents(url, last ? { "Last-Event-ID": last } : {}, {
+    patience: 25000, // a beat comes every 8 s
+    hanging: (end) => (hangUp = end),
+    opened() {
+      reach(true);
+      happen("connected");
+    },
+    hear(name, data, id) {
+      last = id || last;
+      if (!data) return;
+      if (name === "beat") {
+        synchronise(data.at);
+        call("PUT", "/agents/me/beat").catch(() => {});
+      } else {
+        happen(name, data);
+      }
+    },
+  }).catch((error) => {
+    if (error.status === 401) signIn();
+    throw error;
+  });
 }
 
 /** Follows the stream for ever; what was missed comes first when it is back. */

@@ -70,11 +70,13 @@
     }
   }
 
+  let eager = false; // the page gets the focus once it listens
+
   function open({ focus = true } = {}) {
     if (!frame) {
       frame = make("iframe", { title: words.title, allow: "geolocation", src: `${host}/chat?embed=1&lang=${language}` });
       root.prepend(frame);
-      if (focus) frame.addEventListener("load", () => isOpen() && enter(), { once: true });
+      eager = focus;
     } else if (focus) {
       frame.hidden = false;
       enter();
@@ -105,6 +107,8 @@
   });
   addEventListener("message", ({ origin, source, data }) => {
     if (origin !== host || source !== frame?.contentWindow) return;
+    // its load is too early: the page may still be fetching what listens
+    if (data?.greenline === "ready" && eager && isOpen()) enter();
     if (data?.greenline === "close") close();
     if (data?.greenline === "message" && !isOpen()) show("open", true);
   });

@@ -1,9 +1,10 @@
 // The lines of a conversation: how a message looks, where it stands, and what stays in view.
 
-export const $ = (id) => document.getElementById(id);
+export const { $, cloned, write, tell, fileElement, openSources } = await import(
+  document.querySelector('link[rel=modulepreload][href*="/bubble.js"]').href
+);
 export const words = JSON.parse($("words").textContent);
 export const lines = $("lines");
-export const cloned = (id) => $(id).content.firstElementChild.cloneNode(true);
 const view = $("transcript");
 const locale = words.language.replace("_", "-");
 const clock = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
@@ -14,35 +15,6 @@ const near = new Intl.RelativeTimeFormat(locale, { numeric: "auto" });
 
 /** What a tapped choice says, by its id. */
 export const spoken = { ...words.spoken };
-
-/** Writes text into the first `name` of an element, and gives that. */
-export function write(place, name, text) {
-  const found = place.querySelector(name);
-  found.textContent = text;
-  return found;
-}
-
-/** Text as blocks, list lines hanging: the same as the macro `said`. */
-export function tell(place, text) {
-  const parts = text.split("\n").map((part) => {
-    const [, dot, rest] = /^(•|\d{1,2}\.) (.*)$/.exec(part) || [];
-    const block = cloned(dot ? "a-point" : "a-part");
-    if (dot) write(block, "b", `${dot} `);
-    block.append(dot ? rest : part);
-    return block;
-  });
-  place.querySelector(".words").replaceChildren(...(text ? parts : []));
-}
-
-function fileElement(file) {
-  const image = file.url && words.pictures.includes(file.media_type);
-  const element = cloned(image ? "a-picture" : "a-file");
-  if (file.url) element.href = file.url;
-  else element.removeAttribute("href");
-  if (image) Object.assign(element.firstElementChild, { src: file.url, alt: file.name });
-  else write(element, ".name", file.name);
-  return element;
-}
 
 /** A message as an element that stands nowhere yet. */
 export function lineElement(message) {
@@ -58,7 +30,7 @@ export function lineElement(message) {
     write(bubble, ".by", words.agent.replace("{number}", message.agent)).classList.remove("unseen");
   }
   tell(bubble, message.text || (message.choice ? spoken[message.choice] || words.chosen : ""));
-  for (const file of message.attachments || []) bubble.append(fileElement(file));
+  for (const file of message.attachments || []) bubble.append(fileElement(file, words.pictures));
   if (message.location) {
     const { latitude, longitude } = message.location;
     const place = cloned("a-place");
