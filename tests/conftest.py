@@ -94,14 +94,21 @@ def template(server: str) -> str:
 _numbers = itertools.count(1)
 
 
-@pytest.fixture
-def url(server: str, template: str) -> Iterator[str]:
-    """A database of this test's own, migrated, with the shipped guide."""
+@contextlib.contextmanager
+def copied(server: str) -> Iterator[str]:
+    """A copy of the migrated database with the shipped guide, for as long as it is used; gives its URL."""
     name = f"test_{next(_numbers)}"
     with psycopg.connect(plain_url(server), autocommit=True) as db:
         db.execute(f"CREATE DATABASE {name} TEMPLATE pattern")
         yield _named(server, name)
         db.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def url(server: str, template: str) -> Iterator[str]:
+    """A database of this test's own."""
+    with copied(server) as url:
+        yield url
 
 
 @pytest.fixture

@@ -1,16 +1,15 @@
 """One Chromium and one real `greenline run` for all browser tests; every test gets a browser profile of its own."""
 
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from playwright.async_api import Browser
 
-from desk.store import plain_url
 from tests.browser.visitor import Visitor, chromium, enter
-from tests.conftest import Process, _named
+from tests.conftest import Process, copied
 
 Arrive = Callable[..., Awaitable[Visitor]]
 
@@ -19,12 +18,12 @@ class Site:
     """A running Greenline that can be taken down and brought back at the same address."""
 
     def __init__(self, url: str, folder: Path) -> None:
-        self._url, self._folder = url, folder
+        self.url, self._folder = url, folder
         self._process = self._begin()
         self.port, self.base = self._process.port, self._process.base
 
     def _begin(self, **settings: str) -> Process:
-        return Process(self._url, self._folder, "run", **settings)
+        return Process(self.url, self._folder, "run", **settings)
 
     def ready(self) -> "Site":
         """Wait until it answers."""
@@ -42,16 +41,23 @@ class Site:
         return self
 
 
+@contextlib.contextmanager
+def served(server: str, config: pytest.Config, fill: Callable[[str], None] = lambda url: None) -> Iterator[Site]:
+    """A running Greenline on a database of its own, which `fill` prepares."""
+    # sentence vectors take long to compute, so they are kept from run to run
+    assert config.cache is not None
+    with copied(server) as url:
+        fill(url)
+        site = Site(url, config.cache.mkdir("site"))
+        yield site.ready()
+        site.stop()
+
+
 @pytest.fixture(scope="session")
 def site(server: str, template: str, pytestconfig: pytest.Config) -> Iterator[Site]:
     """Greenline with the shipped guide, for all browser tests."""
-    with psycopg.connect(plain_url(server), autocommit=True) as db:
-        db.execute("CREATE DATABASE browser TEMPLATE pattern")
-    # sentence vectors take long to compute, so they are kept from run to run
-    assert pytestconfig.cache is not None
-    site = Site(_named(server, "browser"), pytestconfig.cache.mkdir("site"))
-    yield site.ready()
-    site.stop()
+    with served(server, pytestconfig) as site:
+        yield site
 
 
 @pytest.fixture(scope="session")

@@ -13,11 +13,10 @@ from playwright.async_api import Browser, Locator, Request, Route, expect
 from api.callers import COOKIE
 from desk.permissions import Role
 from desk.store import plain_url
-from tests.browser.conftest import Site
+from tests.browser.conftest import Site, served
 from tests.browser.staff_site import PEOPLE, Colleague, come, cookie, populate
 from tests.browser.test_staff import WIDER, violations
 from tests.browser.visitor import Visitor, enter
-from tests.conftest import _named
 
 pytestmark = pytest.mark.browser
 HOSPITAL: Final = "3309900000023"  # tier A
@@ -113,22 +112,11 @@ class Agent(Colleague):
         return self.page.locator("#told")
 
 
-def opened(server: str, name: str, config: pytest.Config) -> Iterator[Office]:
-    """Greenline with the sample city in a database of this name, until the tests are through."""
-    with psycopg.connect(plain_url(server), autocommit=True) as db:
-        db.execute(f"CREATE DATABASE {name} TEMPLATE pattern")
-    url = _named(server, name)
-    populate(url)
-    assert config.cache is not None
-    site = Site(url, config.cache.mkdir("site"))
-    yield Office(url, site.ready())
-    site.stop()
-
-
 @pytest.fixture(scope="session")
 def office(server: str, template: str, pytestconfig: pytest.Config) -> Iterator[Office]:
     """Greenline with the sample city."""
-    yield from opened(server, "office", pytestconfig)
+    with served(server, pytestconfig, populate) as site:
+        yield Office(site.url, site)
 
 
 Hire = Callable[..., Awaitable[Agent]]

@@ -9,8 +9,9 @@ from playwright.async_api import expect
 
 from desk.permissions import Role
 from desk.store import plain_url
-from tests.browser.staff_site import PEOPLE
-from tests.browser.test_console import HOSPITAL, Agent, Call, Hire, Office, hire, opened, ring
+from tests.browser.conftest import served
+from tests.browser.staff_site import PEOPLE, populate
+from tests.browser.test_console import HOSPITAL, Agent, Call, Hire, Office, hire, ring
 from tests.browser.test_staff import WIDER, violations
 
 __all__ = ["hire", "ring"]  # fixtures
@@ -21,7 +22,8 @@ TEXT = "7 号线路停电，预计 18:00 恢复。"
 @pytest.fixture(scope="module")
 def office(server: str, template: str, pytestconfig: pytest.Config) -> Iterator[Office]:
     """A city of this module's own: a storm would keep the customers of other tests from the line."""
-    yield from opened(server, "storms", pytestconfig)
+    with served(server, pytestconfig, populate) as site:
+        yield Office(site.url, site)
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import timedelta
 from typing import Any, Final
 
-import psycopg
 import pytest
 from playwright.async_api import Browser, expect
 
@@ -14,11 +13,10 @@ from desk import hours, policy, staff
 from desk.clock import SystemClock
 from desk.permissions import Role
 from desk.policy import Policy
-from desk.store import Store, plain_url
-from tests.browser.conftest import Site
+from desk.store import Store
+from tests.browser.conftest import served
 from tests.browser.staff_site import PEOPLE, Colleague, come, cookie
 from tests.browser.test_staff import WIDER, findings, tab_to, violations
-from tests.conftest import _named
 
 pytestmark = pytest.mark.browser
 BOSS: Final = Role.SUPERVISOR
@@ -67,12 +65,8 @@ class Opened:
 @pytest.fixture(scope="module")
 def rules(server: str, template: str, pytestconfig: pytest.Config) -> Iterator[Rules]:
     """Greenline with one supervisor."""
-    with psycopg.connect(plain_url(server), autocommit=True) as db:
-        db.execute("CREATE DATABASE rules TEMPLATE pattern")
-    assert pytestconfig.cache is not None
-    site = Site(_named(server, "rules"), pytestconfig.cache.mkdir("site"))
-    yield Rules(_named(server, "rules"), site.ready().base)
-    site.stop()
+    with served(server, pytestconfig) as site:
+        yield Rules(site.url, site.base)
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, Final
 
 import httpx
-import psycopg
 import pyotp
 import pytest
 import python_calamine
@@ -18,12 +17,11 @@ from playwright.async_api import Browser, Locator, expect
 from api.callers import COOKIE
 from desk import demo
 from desk.permissions import Role
-from desk.store import plain_url
-from tests.browser.conftest import Site
+from tests.browser.conftest import Site, served
 from tests.browser.staff_site import PASSWORD, PEOPLE, Colleague, come, cookie, populate
 from tests.browser.test_quality import SHIFTS
 from tests.browser.visitor import enter
-from tests.conftest import ROOT, _named, _numbers
+from tests.conftest import ROOT
 
 pytestmark = pytest.mark.browser
 SPOILED: Final = ROOT / "tests" / "data" / "archive" / "spoiled.csv"
@@ -60,15 +58,8 @@ class Town:
 @pytest.fixture(scope="session")
 def town(server: str, template: str, pytestconfig: pytest.Config) -> Iterator[Town]:
     """Greenline with the sample city and one member of staff a role."""
-    name = f"town_{next(_numbers)}"  # a module that borrows this fixture gets a town of its own
-    with psycopg.connect(plain_url(server), autocommit=True) as db:
-        db.execute(f"CREATE DATABASE {name} TEMPLATE pattern")
-    url = _named(server, name)
-    populate(url)
-    assert pytestconfig.cache is not None
-    site = Site(url, pytestconfig.cache.mkdir("site"))
-    yield Town(url, site.ready())
-    site.stop()
+    with served(server, pytestconfig, populate) as site:
+        yield Town(site.url, site)
 
 
 @pytest.fixture

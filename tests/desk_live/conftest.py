@@ -24,7 +24,7 @@ from desk.events import Event
 from desk.permissions import Role
 from desk.ranks import Rank
 from desk.store import Store, plain_url
-from tests.conftest import Process, _named, _numbers, free_port
+from tests.conftest import Process, _numbers, copied, free_port
 from tests.desk.floor import TIER
 from tests.desk_live.clients import AgentClient, CustomerClient
 from tests.telegram.world import TOKEN
@@ -42,11 +42,8 @@ SWEEP: Final = """
 @pytest.fixture(scope="package")
 def url(server: str, template: str) -> Iterator[str]:
     """A database of this package's own, migrated, with the shipped guide."""
-    name = f"live_{next(_numbers)}"
-    with psycopg.connect(plain_url(server), autocommit=True) as db:
-        db.execute(f"CREATE DATABASE {name} TEMPLATE pattern")
-        yield _named(server, name)
-        db.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    with copied(server) as url:
+        yield url
 
 
 @dataclass

@@ -6,7 +6,6 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import httpx
-import psycopg
 import pytest
 from sqlalchemy import text
 from sqlmodel import col, select
@@ -20,9 +19,9 @@ from desk.customers import Account, AccountContact, How
 from desk.events import Event
 from desk.permissions import Role
 from desk.promises import Promise
-from desk.store import Store, plain_url
+from desk.store import Store
 from tests.bot.talk import Customer
-from tests.conftest import SetClock, _named, _numbers
+from tests.conftest import SetClock, _numbers, copied
 from tests.desk_live.clients import COOKIE
 
 _HOLDER = text("INSERT INTO customer (name, created_at) VALUES ('Holder', :at) RETURNING id")
@@ -34,11 +33,8 @@ EVENING = datetime(2026, 3, 2, 12, 50, tzinfo=UTC)  # 20:50
 @pytest.fixture
 def url(server: str, template: str) -> Iterator[str]:
     """A database whose clock this test moves."""
-    name = f"evening_{next(_numbers)}"
-    with psycopg.connect(plain_url(server), autocommit=True) as db:
-        db.execute(f"CREATE DATABASE {name} TEMPLATE pattern")
-        yield _named(server, name)
-        db.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    with copied(server) as url:
+        yield url
 
 
 async def bound(store: Store, customer: Customer, tier: str, at: datetime) -> Conversation:
