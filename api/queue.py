@@ -1,10 +1,12 @@
 """The agents' desk over HTTP: presence, the line, claims and offers."""
 
-from datetime import datetime
-from typing import Annotated, Any
+from datetime import datetime, time
+from itertools import pairwise
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
+from pydantic_core import PydanticCustomError
 
 from api.callers import Caller, requires
 from api.desk_views import (
@@ -24,8 +26,7 @@ from desk import claims, presence, queue
 from desk.claims import Claim
 from desk.errors import NotYours
 from desk.permissions import Permission
-from desk.presence import SKILLS, Presence, Shift
-from templates import LANGUAGES
+from desk.presence import Presence, Shift, Skill
 
 router = APIRouter(prefix="/api/v1", tags=["queue"], responses=RESPONSES)
 Server = Annotated[Caller, requires(Permission.QUEUE_SERVE)]
@@ -45,9 +46,22 @@ class Equipment(BaseModel):
     """What an agent can do and when they work."""
 
     capacity: int | None = Field(default=None, ge=1, le=50)
-    skills: list[str] | None = Field(default=None, max_length=20)
-    languages: list[str] | None = Field(default=None, min_length=1, max_length=5)
+    skills: list[Skill] | None = Field(default=None, max_length=20)
+    languages: list[Literal["zh_CN", "en"]] | None = Field(default=None, min_length=1, max_length=5)
     shifts: list[Shift] | None = Field(default=None, max_length=50)
+
+    @field_validator("shifts")
+    @classmethod
+    def _apart(cls, shifts: list[Shift] | None) -> list[Shift] | None:
+        ordered = sorted(shifts or (), key=lambda shift: (shift.day, shift.begins))
+        for one, other in pairwise(ordered):
+            if one.day == other.day and (one.ends == time(0) or one.ends > other.begins):
+                raise PydanticCustomError("hours_overlap", "hours_overlap", {"limit": one.day})
+        return shifts
+
+    def given(self) -> dict[str, Any]:
+        """What is to change."""
+        return {name: getattr(self, name) for name in type(self).model_fields}
 
 
 class Claimed(BaseModel):
@@ -129,12 +143,7 @@ async def beat(caller: Server, use: Use, db: Tx) -> None:
 async def equip(staff_id: Number, change: Equipment, caller: Leader, use: Use, db: Tx) -> AgentView:
     """Set an agent's capacity, skills (none = all), languages and shifts."""
     at = use.clock.now()
-    known = [skill for skill in change.skills if skill in SKILLS] if change.skills is not None else None
-    spoken = [each for each in change.languages if each in LANGUAGES] if change.languages else None
-    seat = await presence.equip(
-        db, staff_id, at=at, by=caller.name, capacity=change.capacity, skills=known, languages=spoken,
-        shifts=change.shifts,
-    )  # fmt: skip
+    seat = await presence.equip(db, staff_id, at=at, by=caller.name, **change.given())
     [shown] = [agent_view(s, m, at.astimezone(use.settings.zone)) for s, m in await presence.overview(db) if s is seat]
     return shown
 

@@ -12,7 +12,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from desk import sheets
 from desk.errors import BadCell, MissingColumns
-from desk.presence import SKILLS
+from desk.presence import Skill
 from desk.ranks import Rank
 from desk.tiers import Tier
 from desk.workbook import Cell
@@ -151,7 +151,7 @@ def _seconds(said: str) -> float | None:
 
 
 def _skill(said: str) -> str:
-    if said and said not in SKILLS:
+    if said and said not in set(Skill):
         raise ValueError(said)
     return said
 

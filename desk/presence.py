@@ -6,9 +6,11 @@ Being there is proved again and again: an agent who is not heard of for the leng
 from collections.abc import Mapping
 from datetime import datetime, time, timedelta
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any
 
+import pydantic
 from pydantic import BaseModel
+from pydantic_core import PydanticCustomError
 from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, SmallInteger, func, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Field, SQLModel, col, select, update
@@ -19,7 +21,15 @@ from desk.columns import facts, moment, one_of, words
 from desk.errors import UnknownStaff
 from desk.staff import Staff
 
-SKILLS: Final = ("application", "billing", "complaint", "fault", "outage")
+
+class Skill(StrEnum):
+    """What an agent may know."""
+
+    APPLICATION = "application"
+    BILLING = "billing"
+    COMPLAINT = "complaint"
+    FAULT = "fault"
+    OUTAGE = "outage"
 
 
 class Presence(StrEnum):
@@ -32,11 +42,27 @@ class Presence(StrEnum):
 
 
 class Shift(BaseModel, frozen=True):
-    """When an agent works on a weekday (ISO 1-7), in the time of the service area; several a day for a split shift."""
+    """When an agent works on a weekday (ISO 1-7), in the time of the service area; several a day for a split shift.
 
-    day: int
+    `ends` 00:00 is the end of the day.
+    """
+
+    day: int = pydantic.Field(ge=1, le=7)
     begins: time
     ends: time
+
+    @pydantic.field_validator("ends")
+    @classmethod
+    def _later(cls, ends: time, info: pydantic.ValidationInfo) -> time:
+        begins = info.data.get("begins")
+        if begins is not None and ends != time(0) and ends <= begins:
+            raise PydanticCustomError("closes_early", "closes_early")
+        return ends
+
+    def runs(self, local: datetime) -> bool:
+        """Whether it runs at this local time."""
+        now = local.time()
+        return self.day == local.isoweekday() and self.begins <= now and (self.ends == time(0) or now < self.ends)
 
 
 class Seat(SQLModel, table=True):
@@ -59,8 +85,7 @@ class Seat(SQLModel, table=True):
     def on_shift(self, local: datetime) -> bool:
         """Whether a shift runs at this local time; without any, always."""
         shifts = [Shift.model_validate(each) for each in self.shifts]
-        now = local.time()
-        return not shifts or any(s.day == local.isoweekday() and s.begins <= now < s.ends for s in shifts)
+        return not shifts or any(shift.runs(local) for shift in shifts)
 
 
 async def seat(db: AsyncSession, staff_id: int, *, at: datetime, lock: bool = False) -> Seat:
